@@ -1,0 +1,194 @@
+//! Framings as tokio-util codecs, and tokio-util codecs as framings.
+
+use std::{fmt, io};
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::{
+    Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding,
+};
+
+/// One of our framings as a [`Decoder`] and an [`Encoder`], for anyone's
+/// [`Framed`](tokio_util::codec::Framed).
+///
+/// `Framed` waits for nothing but bytes: a framing that answers its peer cannot be a codec.
+///
+/// ```
+/// use framing::{Delimiter, FramingCodec};
+/// use futures_util::{SinkExt, StreamExt};
+/// use tokio_util::codec::Framed;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let (ours, theirs) = tokio::io::duplex(64);
+/// let codec = || FramingCodec::new(Delimiter::default()).unwrap();
+/// let (mut ours, mut theirs) = (Framed::new(ours, codec()), Framed::new(theirs, codec()));
+/// ours.send("hello".into()).await?;
+/// assert_eq!(theirs.next().await.unwrap()?, "hello");
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct FramingCodec<F> {
+    framing: F,
+    decoding: Decoding,
+    out: Outbox,
+}
+
+impl<F: Framing> FramingCodec<F> {
+    /// Makes a codec of `framing`, unless it is
+    /// [interactive](Framing::is_interactive).
+    pub fn new(framing: F) -> Result<Self, FrameError> {
+        if framing.is_interactive() {
+            return Err(FrameError::config(
+                "this framing answers its peer while it decodes, which a codec cannot do",
+            ));
+        }
+        Ok(Self { framing, decoding: Decoding::default(), out: Outbox::new() })
+    }
+
+    /// The framing.
+    pub fn get_ref(&self) -> &F {
+        &self.framing
+    }
+
+    /// The framing, back.
+    pub fn into_inner(self) -> F {
+        self.framing
+    }
+
+    fn next(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, io::Error> {
+        match self.decoding.advance(&mut self.framing, src, &mut self.out).map_err(Error::from)? {
+            Received::Frame(frame) => Ok(Some(frame)),
+            Received::Need(_) | Received::End => Ok(None),
+        }
+    }
+}
+
+impl<F: Framing> Decoder for FramingCodec<F> {
+    type Item = Bytes;
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        self.next(src)
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        self.decoding.close_input();
+        self.next(src)
+    }
+}
+
+impl<F: Framing> Encoder<Bytes> for FramingCodec<F> {
+    type Error = io::Error;
+
+    fn encode(&mut self, frame: Bytes, dst: &mut BytesMut) -> io::Result<()> {
+        self.framing.encode(frame, &mut self.out).map_err(Error::from)?;
+        dst.extend_from_slice(&self.out.take());
+        Ok(())
+    }
+}
+
+/// A tokio-util codec of bytes as a framing.
+///
+/// Its frames do not stand in our buffer, so each is copied once. What it is in the middle of when
+/// the stream ends is [truncated](crate::ErrorKind::Truncated) unless its own `decode_eof` says
+/// otherwise.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use framing::{CodecFraming, Limits, Machine, Received};
+/// use tokio_util::codec::LengthDelimitedCodec;
+///
+/// let framing = CodecFraming::new(LengthDelimitedCodec::new(), Limits::default());
+/// let mut machine = Machine::new(framing);
+/// machine.receive(b"\0\0\0\x02hi");
+/// assert_eq!(machine.next_frame()?, Received::Frame("hi".into()));
+/// # Ok::<(), framing::FrameError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CodecFraming<C> {
+    codec: C,
+    limits: Limits,
+    /// What the codec has not consumed yet.
+    buffer: BytesMut,
+    frame: Bytes,
+}
+
+impl<C> CodecFraming<C> {
+    /// Makes a framing of `codec`. Its frames are checked against `limits` once they are whole:
+    /// set the codec's own limit as well, if it has one.
+    pub fn new(codec: C, limits: Limits) -> Self {
+        Self { codec, limits, buffer: BytesMut::new(), frame: Bytes::new() }
+    }
+
+    fn found<I, E>(&mut self, found: Result<Option<I>, E>) -> Result<bool, FrameError>
+    where
+        I: Into<Bytes>,
+        E: fmt::Display,
+    {
+        let Some(frame) = found.map_err(|error| FrameError::malformed(error.to_string()))? else {
+            return Ok(false);
+        };
+        self.frame = frame.into();
+        self.limits.admit(self.frame.len() as u64)?;
+        Ok(true)
+    }
+}
+
+impl<C, I, E> Framing for CodecFraming<C>
+where
+    C: Decoder<Item = I, Error = E> + Encoder<Bytes, Error = E>,
+    I: Into<Bytes>,
+    E: fmt::Display + From<io::Error>,
+{
+    fn decode(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+        let consumed = input.len();
+        self.buffer.extend_from_slice(input);
+        let found = self.codec.decode(&mut self.buffer);
+        Ok(match (self.found(found)?, consumed) {
+            (true, consumed) => Step::Elsewhere { consumed },
+            (false, 0) => Step::Need(1),
+            (false, consumed) => Step::Consumed(consumed),
+        })
+    }
+
+    fn decode_eof(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+        let consumed = input.len();
+        self.buffer.extend_from_slice(input);
+        let found = self.codec.decode_eof(&mut self.buffer);
+        if self.found(found)? {
+            return Ok(Step::Elsewhere { consumed });
+        }
+        match self.buffer.len() {
+            0 if consumed == 0 => Ok(Step::End),
+            0 => Ok(Step::Consumed(consumed)),
+            have => Err(FrameError::truncated(Part::Body, have, None)),
+        }
+    }
+
+    fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {
+        if let Err(error) = self.limits.permit(frame.len()) {
+            return Err(error.with_frame(frame));
+        }
+        let mut written = BytesMut::new();
+        match self.codec.encode(frame.clone(), &mut written) {
+            Ok(()) => {
+                out.put(written.freeze());
+                Ok(())
+            }
+            Err(error) => Err(FrameError::unencodable(error.to_string()).with_frame(frame)),
+        }
+    }
+
+    fn max_frame(&self) -> usize {
+        self.limits.largest()
+    }
+
+    fn set_max_frame(&mut self, bytes: usize) {
+        self.limits.set_largest(bytes);
+    }
+
+    fn take_frame(&mut self) -> Bytes {
+        std::mem::take(&mut self.frame)
+    }
+}

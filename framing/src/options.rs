@@ -1,0 +1,76 @@
+//! The kinds of values that framing options have in a file: byte strings, sizes, times.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
+
+/// Bytes given as a string, or as `{ hex = "0d0a" }` where they are not text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByteString(pub(crate) Bytes);
+
+impl<'de> Deserialize<'de> for ByteString {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ByteStringVisitor)
+    }
+}
+
+struct ByteStringVisitor;
+
+impl<'de> Visitor<'de> for ByteStringVisitor {
+    type Value = ByteString;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or { hex = \"…\" } for any bytes")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ByteString, E> {
+        Ok(ByteString(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ByteString, A::Error> {
+        let Some(key) = map.next_key::<String>()? else {
+            return Err(A::Error::missing_field("hex"));
+        };
+        if key != "hex" {
+            return Err(A::Error::unknown_field(&key, &["hex"]));
+        }
+        let digits: String = map.next_value()?;
+        let bytes = from_hex(&digits)
+            .ok_or_else(|| A::Error::custom("`hex` takes pairs of hexadecimal digits"))?;
+        match map.next_key::<String>()? {
+            Some(key) => Err(A::Error::unknown_field(&key, &["hex"])),
+            None => Ok(ByteString(bytes.into())),
+        }
+    }
+}
+
+/// The bytes that pairs of hexadecimal digits stand for; `None` for anything else.
+fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|value| value as u8);
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match pair {
+            [high, low] => Some(digit(high)? << 4 | digit(low)?),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A number of bytes: `"64KiB"`, `"16MiB"`, or a plain number.
+pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let size = ByteSize::deserialize(deserializer)?.as_u64();
+    usize::try_from(size).map_err(|_| D::Error::custom("more bytes than this machine can address"))
+}
+
+/// A span of time: `"20ms"`, `"30s"`.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        D::Error::custom(format!("`{text}` is not a time such as `20ms` or `30s`: {error}"))
+    })
+}

@@ -1,0 +1,162 @@
+//! Queues the bytes that a framing wants written.
+//!
+//! Small pieces are gathered in one buffer; large payloads stay the caller's [`Bytes`] and leave
+//! by vectored write without a copy.
+
+use std::{collections::VecDeque, io::IoSlice, mem, time::Instant};
+
+use bytes::{Buf, Bytes};
+
+/// Up to this many bytes a copy costs less than one more segment in a vectored write.
+const COPY_LIMIT: usize = 4096;
+
+/// An idle buffer larger than this is given back to the allocator.
+const KEEP_CAPACITY: usize = 16 * 1024;
+
+/// The bytes on their way out, in order, and the driver's clock.
+///
+/// A framing appends with [`put_slice`](Self::put_slice) and [`put`](Self::put); the driver reads
+/// through [`Buf`] and never sees a byte twice.
+///
+/// ```
+/// use bytes::{Buf, Bytes};
+/// use framing::Outbox;
+///
+/// let mut out = Outbox::new();
+/// out.put_slice(b"5:");
+/// out.put(Bytes::from_static(b"hello"));
+/// out.put_slice(b",");
+/// assert_eq!(out.copy_to_bytes(out.remaining()), "5:hello,");
+/// ```
+#[derive(Debug)]
+pub struct Outbox {
+    /// Complete segments; all of them leave before `tail`.
+    segments: VecDeque<Bytes>,
+    /// Bytes in `segments`.
+    queued: usize,
+    /// Small pieces gathered since the last complete segment.
+    tail: Vec<u8>,
+    /// How much of `tail` has left: `sent <= tail.len()`.
+    sent: usize,
+    now: Instant,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self {
+            segments: VecDeque::new(),
+            queued: 0,
+            tail: Vec::new(),
+            sent: 0,
+            now: Instant::now(),
+        }
+    }
+
+    /// Appends a copy of `bytes`.
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Appends `bytes`: a copy where they are few, themselves where they are many.
+    pub fn put(&mut self, bytes: Bytes) {
+        if bytes.len() <= COPY_LIMIT {
+            self.tail.extend_from_slice(&bytes);
+        } else {
+            self.seal();
+            self.queued += bytes.len();
+            self.segments.push_back(bytes);
+        }
+    }
+
+    /// Lets `write` append to the gathering buffer directly, for escapers and other writers that
+    /// produce byte after byte. What it does to bytes already there is its own mistake.
+    pub fn write_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        write(&mut self.tail)
+    }
+
+    /// The time of the driver's last wake. Framings measure with it, so that tests can run on
+    /// virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Sets the clock; done by the driver once a wake.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Whether everything has left.
+    pub fn is_empty(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    /// Takes everything out, as one piece.
+    pub fn take(&mut self) -> Bytes {
+        self.copy_to_bytes(self.remaining())
+    }
+
+    /// Makes the gathered bytes a complete segment, so that another may follow it.
+    fn seal(&mut self) {
+        let mut sealed = Bytes::from(mem::take(&mut self.tail));
+        sealed.advance(mem::take(&mut self.sent));
+        if !sealed.is_empty() {
+            self.queued += sealed.len();
+            self.segments.push_back(sealed);
+        }
+    }
+}
+
+impl Buf for Outbox {
+    fn remaining(&self) -> usize {
+        self.queued + self.tail.len() - self.sent
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self.segments.front() {
+            Some(segment) => segment,
+            None => &self.tail[self.sent..],
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let tail = &self.tail[self.sent..];
+        let segments = self.segments.iter().map(|segment| &segment[..]);
+        let mut filled = 0;
+        for (slot, chunk) in slices.iter_mut().zip(segments.chain([tail])) {
+            if !chunk.is_empty() {
+                *slot = IoSlice::new(chunk);
+                filled += 1;
+            }
+        }
+        filled
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.remaining(), "cannot advance past the end of the outbox");
+        while let Some(segment) = self.segments.front_mut() {
+            let step = count.min(segment.len());
+            segment.advance(step);
+            self.queued -= step;
+            count -= step;
+            if !segment.is_empty() {
+                return;
+            }
+            self.segments.pop_front();
+        }
+        self.sent += count;
+        if self.sent == self.tail.len() {
+            self.sent = 0;
+            self.tail.clear();
+            if self.tail.capacity() > KEEP_CAPACITY {
+                self.tail = Vec::new();
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Lends read buffers, so that an idle connection holds none.
+//!
+//! A read needs a buffer before anyone knows whether there is something to read. Connections that
+//! find nothing give theirs back; on each thread one spare serves them all.
+
+use std::cell::RefCell;
+
+use bytes::BytesMut;
+
+use crate::machine::READ_SIZE;
+
+thread_local! {
+    static SPARE: RefCell<Option<BytesMut>> = const { RefCell::new(None) };
+}
+
+/// Makes sure that an empty buffer has room for a whole read, from the spare one where possible.
+pub(crate) fn lend(buffer: &mut BytesMut) {
+    if buffer.capacity() >= READ_SIZE {
+        return;
+    }
+    if let Some(spare) = SPARE.take() {
+        *buffer = spare;
+    }
+}
+
+/// Takes back an empty buffer.
+pub(crate) fn give_back(buffer: &mut BytesMut) {
+    let mut empty = std::mem::take(buffer);
+    // Frames that are still alive share the allocation; then it goes when they do.
+    if empty.try_reclaim(READ_SIZE) {
+        SPARE.set(Some(empty));
+    }
+}

@@ -1,0 +1,240 @@
+//! From a name in a config file to a framing.
+//!
+//! A [`Registry`] is a value: yours may hold other names than mine. It reads
+//! `framing = "struct-header"` and `framing = { type = "struct-header", format = "!I" }` through
+//! [`seed`](Registry::seed), with any serde format; what is wrong (an unknown name, an unknown
+//! option, a combination that cannot work) is said when the file is read, with its line, never at
+//! the first frame.
+
+mod reader;
+
+use std::{cell::Cell, collections::BTreeMap, fmt, iter, sync::Arc};
+
+use serde::{
+    Deserializer,
+    de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor},
+};
+
+use self::reader::{COMMON, fields_of, read};
+
+use crate::{
+    AckHandshakeOptions, BoxFraming, DelimiterOptions, FrameError, Framing, Limits, LinesOptions,
+    RawOptions, StructHeaderOptions,
+};
+
+/// Framings by name.
+///
+/// ```
+/// use framing::Registry;
+///
+/// let registry = Registry::default();
+/// let framing = registry.parse(r#"{ type = "delimiter", delimiter = "||" }"#)?;
+/// assert_eq!(framing.name(), "delimiter");
+///
+/// let error = registry.parse("morse").unwrap_err().to_string();
+/// assert!(error.contains("struct-header"), "the error lists what there is");
+/// # Ok::<(), framing::FrameError>(())
+/// ```
+///
+/// One more name, with options of its own; `max_frame`, `on_error`, `allow_empty` and
+/// `max_empty_run` come along as [`Limits`]:
+///
+/// ```
+/// use framing::{Delimiter, DelimiterOptions, Limits, Registry};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Fields { separator: String }
+///
+/// let mut registry = Registry::default();
+/// registry.register("fields", |options: Fields, limits: Limits| {
+///     DelimiterOptions::default().delimiter(options.separator).build(limits)
+/// });
+/// assert!(registry.parse(r#"{ type = "fields", separator = ";" }"#).is_ok());
+/// ```
+#[derive(Clone)]
+pub struct Registry {
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    options: &'static [&'static str],
+    build: Build,
+}
+
+type Build =
+    Arc<dyn Fn(OptionReader<'_, '_>, &Cell<Limits>) -> Result<Make, erased_serde::Error> + Send + Sync>;
+
+type OptionReader<'a, 'de> = &'a mut dyn erased_serde::Deserializer<'de>;
+
+type Make = Arc<dyn Fn() -> BoxFraming + Send + Sync>;
+
+impl Default for Registry {
+    /// All framings of this crate.
+    fn default() -> Self {
+        let mut registry = Self::empty();
+        registry
+            .register("ack-handshake", AckHandshakeOptions::build)
+            .register("delimiter", DelimiterOptions::build)
+            .register("lines", LinesOptions::build)
+            .register("raw", RawOptions::build)
+            .register("struct-header", StructHeaderOptions::build);
+        registry
+    }
+}
+
+impl Entry {
+    /// The options of this framing, then those common to all.
+    fn options(&self) -> impl Iterator<Item = &'static str> {
+        self.options.iter().chain(COMMON).copied()
+    }
+}
+
+impl Registry {
+    /// A registry without any framing.
+    pub fn empty() -> Self {
+        Self { entries: BTreeMap::new() }
+    }
+
+    /// Adds a framing under `name`, or replaces the one there.
+    ///
+    /// `build` gets the options, read strictly (a field that `O` does not have is an error), and
+    /// the limits. What it makes is cloned for each connection.
+    pub fn register<O, F>(
+        &mut self,
+        name: impl Into<String>,
+        build: impl Fn(O, Limits) -> Result<F, FrameError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: DeserializeOwned,
+        F: Framing + Clone + Send + Sync + 'static,
+    {
+        let build: Build = Arc::new(move |reader, limits| {
+            let options: O = erased_serde::deserialize(reader)?;
+            let framing = build(options, limits.take()).map_err(de::Error::custom)?;
+            Ok(Arc::new(move || -> BoxFraming { Box::new(framing.clone()) }) as Make)
+        });
+        self.entries.insert(name.into(), Entry { options: fields_of::<O>(), build });
+        self
+    }
+
+    /// The names, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The options that the framing `name` takes, those common to all last.
+    pub fn options(&self, name: &str) -> Option<impl Iterator<Item = &'static str>> {
+        Some(self.entries.get(name)?.options())
+    }
+
+    /// Reads a framing as it stands on a command line: a bare name, or the inline table.
+    pub fn parse(&self, text: &str) -> Result<FramingFactory, FrameError> {
+        let text = text.trim();
+        let read = if text.starts_with('{') {
+            let table = toml::de::ValueDeserializer::parse(text);
+            table.and_then(|table| self.seed().deserialize(table))
+        } else {
+            self.seed().deserialize(text.into_deserializer())
+        };
+        read.map_err(|error| FrameError::config(error.message().to_owned()))
+    }
+
+    /// Reads a framing as a value of any serde format.
+    pub fn seed(&self) -> FramingSeed<'_> {
+        FramingSeed(self)
+    }
+
+    fn entry<E: de::Error>(&self, name: &str) -> Result<(&str, &Entry), E> {
+        match self.entries.get_key_value(name) {
+            Some((name, entry)) => Ok((name, entry)),
+            None => {
+                let names: Vec<_> = self.names().collect();
+                Err(E::custom(format!(
+                    "unknown framing `{name}`; there are: {}",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// Makes framings of one kind with the same options, one for each connection.
+#[derive(Clone)]
+pub struct FramingFactory {
+    name: Arc<str>,
+    make: Make,
+}
+
+impl FramingFactory {
+    /// A factory outside of any registry.
+    pub fn new<F>(name: &str, framing: F) -> Self
+    where
+        F: Framing + Clone + Send + Sync + 'static,
+    {
+        Self { name: name.into(), make: Arc::new(move || Box::new(framing.clone())) }
+    }
+
+    /// The name it is registered under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A framing for one connection.
+    pub fn make(&self) -> BoxFraming {
+        (self.make)()
+    }
+}
+
+impl fmt::Debug for FramingFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FramingFactory").field(&self.name).finish()
+    }
+}
+
+/// Reads a framing with the registry at hand; see [`Registry::seed`].
+#[derive(Clone, Copy, Debug)]
+pub struct FramingSeed<'a>(&'a Registry);
+
+impl<'de> DeserializeSeed<'de> for FramingSeed<'_> {
+    type Value = FramingFactory;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FramingFactory, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FramingSeed<'_> {
+    type Value = FramingFactory;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a framing's name, or a table with its `type` and options")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<FramingFactory, E> {
+        let (name, entry) = self.0.entry(name)?;
+        let no_options = de::value::MapDeserializer::new(iter::empty::<(&str, &str)>());
+        read(name, entry, Vec::new(), no_options)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FramingFactory, A::Error> {
+        // Options written in front of `type` wait until it is known whose they are.
+        let mut early = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "type" {
+                let name: String = map.next_value()?;
+                let (name, entry) = self.0.entry(&name)?;
+                return read(name, entry, early, map);
+            }
+            early.push((key, map.next_value::<serde_json::Value>()?));
+        }
+        Err(de::Error::missing_field("type"))
+    }
+}
+
