@@ -153,7 +153,7 @@ impl AckHandshakeOptions {
 /// bob.receive(&announced);
 /// assert_eq!(bob.next_frame()?, Received::Need(5));
 /// alice.receive(&bob.outbox().take()); // "ok"
-/// assert_eq!(alice.next_frame()?, Received::Need(1));
+/// assert_eq!(alice.next_frame()?, Received::Need(2)); // the shortest announcement
 /// bob.receive(&alice.outbox().take());
 /// assert_eq!(bob.next_frame()?, Received::Frame("hello".into()));
 /// # Ok::<(), framing::FrameError>(())
@@ -281,7 +281,12 @@ impl AckHandshake {
     }
 
     /// Agrees to a frame of `length` bytes, unless it is over the limit.
-    fn accept(&mut self, length: u128, consumed: usize, out: &mut Outbox) -> Result<Step, FrameError> {
+    fn accept(
+        &mut self,
+        length: u128,
+        consumed: usize,
+        out: &mut Outbox,
+    ) -> Result<Step, FrameError> {
         self.digits_seen = 0;
         self.settled_at = None;
         let length = self.limits.admit(length).map_err(|error| self.refuse(error, out))?;
@@ -305,7 +310,11 @@ impl AckHandshake {
             // With nothing there yet, it may also become an announcement, of two bytes or, bare, one.
             let announcement = if self.settle.is_some() { 1 } else { 2 };
             let missing = self.ack.len() - input.len();
-            return Ok(Step::Need(if input.is_empty() { missing.min(announcement) } else { missing }));
+            return Ok(Step::Need(if input.is_empty() {
+                missing.min(announcement)
+            } else {
+                missing
+            }));
         };
         if got != self.ack {
             let error = FrameError::refused(format!(

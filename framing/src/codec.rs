@@ -5,9 +5,7 @@ use std::{fmt, io};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::{
-    Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding,
-};
+use crate::{Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding};
 
 /// One of our framings as a [`Decoder`] and an [`Encoder`], for anyone's
 /// [`Framed`](tokio_util::codec::Framed).

@@ -191,7 +191,10 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// Reads and decodes until there is a frame, an end, an error, or nothing to read.
     ///
     /// `None` is the clean end; it comes again at every call, as a final error does.
-    fn poll_receive(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+    fn poll_receive(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Error>> {
         let mut this = self.project();
         loop {
             match this.machine.next_frame() {
@@ -384,8 +387,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Stream for Connection<Io, F> {
                     let before = (self.machine.framing().is_ready(), self.machine.unsent());
                     halves.stream.register(cx.waker());
                     let waker = Waker::from(halves.clone());
-                    let received =
-                        self.as_mut().poll_receive(&mut Context::from_waker(&waker));
+                    let received = self.as_mut().poll_receive(&mut Context::from_waker(&waker));
                     if before != (self.machine.framing().is_ready(), self.machine.unsent()) {
                         halves.sink.wake();
                     }

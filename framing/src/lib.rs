@@ -1,6 +1,7 @@
 //! Interchangeable message framings for byte streams.
 
 mod ack_handshake;
+pub mod client;
 mod codec;
 mod connection;
 mod delimiter;
@@ -13,6 +14,7 @@ mod outbox;
 mod pool;
 mod raw;
 mod registry;
+pub mod serve;
 mod struct_header;
 mod value;
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::FrameError;
 
 /// What a framing does after a bad frame whose end it knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OnError {
@@ -27,7 +29,7 @@ pub enum OnError {
 /// use framing::{ErrorKind, Limits};
 ///
 /// let mut limits = Limits::new().max_frame(10);
-/// assert_eq!(limits.admit(10).unwrap(), 10);
+/// assert_eq!(limits.admit(10u32).unwrap(), 10);
 /// assert_eq!(limits.admit(u64::MAX).unwrap_err().kind(), ErrorKind::TooLong);
 /// ```
 #[derive(Clone, Debug)]
@@ -147,7 +149,9 @@ impl Limits {
 
     fn admit_empty(&mut self) -> Result<(), FrameError> {
         if !self.allow_empty {
-            return Err(FrameError::malformed("an empty frame, which `allow_empty = false` forbids"));
+            return Err(FrameError::malformed(
+                "an empty frame, which `allow_empty = false` forbids",
+            ));
         }
         if self.empty_run >= self.max_empty_run {
             return Err(FrameError::malformed(format!(

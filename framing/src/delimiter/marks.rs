@@ -29,7 +29,8 @@ pub(super) struct Marks {
 #[derive(Clone, Debug)]
 enum Search {
     Byte(u8),
-    Word(memmem::Finder<'static>),
+    /// Boxed, as it is large and most marks are one byte.
+    Word(Box<memmem::Finder<'static>>),
     Several(AhoCorasick),
 }
 
@@ -62,7 +63,7 @@ impl Marks {
         }
         let search = match &marks[..] {
             [mark] if mark.len() == 1 => Search::Byte(mark[0]),
-            [mark] => Search::Word(memmem::Finder::new(mark).into_owned()),
+            [mark] => Search::Word(Box::new(memmem::Finder::new(mark).into_owned())),
             // The standard kind reports the match that ends first.
             several => Search::Several(
                 AhoCorasick::builder()

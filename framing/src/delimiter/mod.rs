@@ -432,7 +432,9 @@ impl Framing for Delimiter {
 
     fn carries(&self) -> Carries {
         if !self.strip {
-            return Carries::Neither("with `strip = false` every frame must end with its delimiter");
+            return Carries::Neither(
+                "with `strip = false` every frame must end with its delimiter",
+            );
         }
         // Bytes that text without control characters never holds.
         let foreign = |byte: &u8| matches!(byte, 0x00..=0x1F | 0xC0 | 0xC1 | 0xF5..=0xFF);

@@ -62,8 +62,9 @@ struct Entry {
     build: Build,
 }
 
-type Build =
-    Arc<dyn Fn(OptionReader<'_, '_>, &Cell<Limits>) -> Result<Make, erased_serde::Error> + Send + Sync>;
+type Build = Arc<
+    dyn Fn(OptionReader<'_, '_>, &Cell<Limits>) -> Result<Make, erased_serde::Error> + Send + Sync,
+>;
 
 type OptionReader<'a, 'de> = &'a mut dyn erased_serde::Deserializer<'de>;
 
@@ -150,10 +151,7 @@ impl Registry {
             Some((name, entry)) => Ok((name, entry)),
             None => {
                 let names: Vec<_> = self.names().collect();
-                Err(E::custom(format!(
-                    "unknown framing `{name}`; there are: {}",
-                    names.join(", ")
-                )))
+                Err(E::custom(format!("unknown framing `{name}`; there are: {}", names.join(", "))))
             }
         }
     }
@@ -205,7 +203,10 @@ pub struct FramingSeed<'a>(&'a Registry);
 impl<'de> DeserializeSeed<'de> for FramingSeed<'_> {
     type Value = FramingFactory;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FramingFactory, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<FramingFactory, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
@@ -237,4 +238,3 @@ impl<'de> Visitor<'de> for FramingSeed<'_> {
         Err(de::Error::missing_field("type"))
     }
 }
-

@@ -133,7 +133,10 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Reader<'_, A, A::Error> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Reader<'_, A, A::Error> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
         while let Some(key) = self.key()? {
             if !self.common(&key)? {
                 return seed.deserialize(key.into_deserializer()).map(Some);

@@ -1,0 +1,302 @@
+//! Accepts connections and runs a service on each.
+//!
+//! [`serve`] is the paved road: frames go to a `tower::Service<Bytes>` and its responses back, in
+//! order. [`serve_with`] hands each connection to a driver of your own, such as a dialect that
+//! makes one request of many frames.
+
+mod drain;
+mod listener;
+mod peer;
+mod pipeline;
+
+use std::{
+    any::type_name,
+    error::Error as StdError,
+    future::{self, Future, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
+use tower_service::Service;
+use tracing::{Instrument, debug, debug_span, error, info, warn};
+
+pub use drain::Drain;
+pub use listener::{Listener, Memory, MemoryConnector, Tcp, Unix};
+pub use peer::{Address, AddressError, Credentials, Peer};
+pub use pipeline::{Failure, Pipeline, PipelineOptions};
+
+use crate::{BoxFraming, Connection, Framing, FramingFactory, StructHeader};
+
+/// Any error, as tower has it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Serves each frame that arrives at `listener` with a service made for its connection.
+///
+/// `make_service` is a tower service of [`Peer`]s, as `tower::make::Shared` makes of any `Clone`
+/// service. Without [`framing`](Serve::framing) the framing is `struct-header` with its defaults.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use bytes::Bytes;
+/// use framing::{Connection, Delimiter, serve::{Memory, serve}};
+/// use futures_util::{SinkExt, StreamExt};
+/// use tower::{make::Shared, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (listener, connector) = Memory::new(1024);
+/// let shout = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame.to_ascii_uppercase().into()));
+/// tokio::spawn(serve(listener, Shared::new(shout)).framing(Delimiter::default()).into_future());
+///
+/// let mut client = Connection::new(connector.connect().await?, Delimiter::default());
+/// client.send("hello".into()).await?;
+/// assert_eq!(client.next().await.unwrap()?, "HELLO");
+/// # Ok(()) }
+/// ```
+pub fn serve<L, M>(listener: L, make_service: M) -> Serve<L, Pipelines<M>> {
+    serve_with(listener, Pipelines { make_service, options: PipelineOptions::default() })
+}
+
+/// Hands each connection that arrives at `listener` to `handler`.
+pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
+    Serve {
+        listener,
+        handler,
+        framing: StructHeader::default(),
+        max_connections: None,
+        drain_timeout: Duration::from_secs(30),
+        shutdown: Box::pin(future::pending()),
+    }
+}
+
+/// What is done with each connection.
+pub trait Handler<C>: Send + Sync + 'static {
+    /// Runs one connection to its end. Once `drain` is requested it should take nothing new.
+    fn handle(
+        &self,
+        connection: C,
+        peer: Peer,
+        drain: Drain,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static;
+}
+
+/// Makes a framing for each connection: any framing that can be cloned, or a [`FramingFactory`].
+pub trait MakeFraming: Send + Sync + 'static {
+    /// The framing.
+    type Framing: Framing + Send + 'static;
+
+    /// A new one.
+    fn make_framing(&self) -> Self::Framing;
+
+    /// Its name, for peers and logs.
+    fn framing_name(&self) -> Arc<str>;
+}
+
+impl<F: Framing + Clone + Send + Sync + 'static> MakeFraming for F {
+    type Framing = F;
+
+    fn make_framing(&self) -> F {
+        self.clone()
+    }
+
+    fn framing_name(&self) -> Arc<str> {
+        let path = type_name::<F>();
+        let path = path.split('<').next().unwrap_or(path);
+        path.rsplit("::").next().unwrap_or(path).into()
+    }
+}
+
+impl MakeFraming for FramingFactory {
+    type Framing = BoxFraming;
+
+    fn make_framing(&self) -> BoxFraming {
+        self.make()
+    }
+
+    fn framing_name(&self) -> Arc<str> {
+        self.name().into()
+    }
+}
+
+/// A server, to be awaited; made by [`serve`] and [`serve_with`].
+#[must_use = "a server does nothing until it is awaited"]
+pub struct Serve<L, H, F = StructHeader> {
+    listener: L,
+    handler: H,
+    framing: F,
+    max_connections: Option<usize>,
+    drain_timeout: Duration,
+    shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl<L, H, F> Serve<L, H, F> {
+    /// Sets the framing of every connection.
+    pub fn framing<G: MakeFraming>(self, framing: G) -> Serve<L, H, G> {
+        Serve {
+            listener: self.listener,
+            handler: self.handler,
+            framing,
+            max_connections: self.max_connections,
+            drain_timeout: self.drain_timeout,
+            shutdown: self.shutdown,
+        }
+    }
+
+    /// Sets how many connections are open at once (any number). Further ones wait in the
+    /// listener's backlog.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections.clamp(1, Semaphore::MAX_PERMITS));
+        self
+    }
+
+    /// Sets how long connections have to finish after the shutdown began (30 s); then they are
+    /// cut.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+
+    /// Begins to shut down when `signal` completes: nothing new is accepted, requests in flight
+    /// are answered, and the server's future ends.
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.shutdown = Box::pin(signal);
+        self
+    }
+}
+
+impl<L, M, F> Serve<L, Pipelines<M>, F> {
+    /// Sets the limits of each connection's pipeline.
+    pub fn pipeline(mut self, options: PipelineOptions) -> Self {
+        self.handler.options = options;
+        self
+    }
+}
+
+impl<L, H, F> Serve<L, H, F>
+where
+    L: Listener,
+    F: MakeFraming,
+    H: Handler<Connection<L::Io, F::Framing>>,
+{
+    async fn run(mut self) {
+        let permits =
+            Arc::new(Semaphore::new(self.max_connections.unwrap_or(Semaphore::MAX_PERMITS)));
+        let drain = Drain::new();
+        let framing_name = self.framing.framing_name();
+        let mut connections = JoinSet::new();
+        loop {
+            // The permit comes first: a peer that must wait does so in the backlog.
+            let next = async {
+                let permit = permits.clone().acquire_owned().await;
+                (permit, self.listener.accept().await)
+            };
+            let (permit, (io, mut peer)) = tokio::select! {
+                next = next => next,
+                Some(ended) = connections.join_next() => {
+                    log_panic(ended);
+                    continue;
+                }
+                () = &mut self.shutdown => break,
+            };
+            peer.framing = framing_name.clone();
+            let span = debug_span!("connection", peer = %peer.remote);
+            let connection = Connection::new(io, self.framing.make_framing());
+            let handled = self.handler.handle(connection, peer, drain.clone());
+            connections.spawn(
+                async move {
+                    let _permit = permit;
+                    match handled.await {
+                        Ok(()) => debug!("closed"),
+                        Err(error) => info!(error, "closed"),
+                    }
+                }
+                .instrument(span),
+            );
+        }
+        drop(self.listener);
+        drain.request();
+        let all_ended = async {
+            while let Some(ended) = connections.join_next().await {
+                log_panic(ended);
+            }
+        };
+        if timeout(self.drain_timeout, all_ended).await.is_err() {
+            warn!("{} connections did not end in {:?}", connections.len(), self.drain_timeout);
+            connections.shutdown().await;
+        }
+    }
+}
+
+fn log_panic(ended: Result<(), JoinError>) {
+    if let Err(failed) = ended
+        && failed.is_panic()
+    {
+        error!("a connection's task panicked");
+    }
+}
+
+impl<L, H, F> IntoFuture for Serve<L, H, F>
+where
+    L: Listener,
+    F: MakeFraming,
+    H: Handler<Connection<L::Io, F::Framing>>,
+{
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<L, H, F> std::fmt::Debug for Serve<L, H, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve")
+            .field("max_connections", &self.max_connections)
+            .field("drain_timeout", &self.drain_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a [`Pipeline`] on each connection; see [`serve`].
+#[derive(Clone, Debug)]
+pub struct Pipelines<M> {
+    make_service: M,
+    options: PipelineOptions,
+}
+
+impl<C, M> Handler<C> for Pipelines<M>
+where
+    C: pipeline::Transport + Send + 'static,
+    M: Service<Peer> + Clone + Send + Sync + 'static,
+    M::Response: Service<Bytes, Response = Bytes> + Send,
+    <M::Response as Service<Bytes>>::Error: Into<BoxError> + Send,
+    <M::Response as Service<Bytes>>::Future: Send,
+    M::Error: Into<BoxError>,
+    M::Future: Send,
+{
+    fn handle(
+        &self,
+        connection: C,
+        peer: Peer,
+        drain: Drain,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+        let mut make_service = self.make_service.clone();
+        let options = self.options.clone();
+        async move {
+            future::poll_fn(|cx| make_service.poll_ready(cx)).await.map_err(Into::into)?;
+            let service = make_service.call(peer).await.map_err(Into::into)?;
+            Pipeline::new(connection, service).options(options).drain(&drain).await
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Answers requests in the order in which they came, several at a time.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_sink::Sink;
+use futures_util::stream::FuturesOrdered;
+use pin_project::pin_project;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tower_service::Service;
+
+use super::{BoxError, Drain};
+use crate::{Error, FrameError};
+
+/// A stream and sink of frames, such as a [`Connection`](crate::Connection).
+pub trait Transport: Stream<Item = Result<Bytes, Error>> + Sink<Bytes, Error = Error> {}
+
+impl<T: Stream<Item = Result<Bytes, Error>> + Sink<Bytes, Error = Error>> Transport for T {}
+
+/// Why a request has no response of the service's own.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The service said so.
+    Service(BoxError),
+    /// The service panicked.
+    Panicked,
+    /// The response cannot be carried by the framing: it is too long, for one.
+    Unencodable(FrameError),
+    /// The request could not be read, and was skipped.
+    Unreadable(FrameError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(error) => write!(f, "{error}"),
+            Self::Panicked => f.write_str("the request failed"),
+            Self::Unencodable(error) => write!(f, "the response cannot be sent: {error}"),
+            Self::Unreadable(error) => write!(f, "the request cannot be read: {error}"),
+        }
+    }
+}
+
+/// The limits of a [`Pipeline`], and what it says when a request fails.
+#[derive(Clone)]
+pub struct PipelineOptions {
+    max_in_flight: usize,
+    max_bytes: usize,
+    on_failure: Arc<dyn Fn(Failure) -> Bytes + Send + Sync>,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 64,
+            max_bytes: 16 * 1024 * 1024,
+            on_failure: Arc::new(|failure| format!("error: {failure}").into()),
+        }
+    }
+}
+
+impl PipelineOptions {
+    /// Sets how many requests of a connection may be in the service at once (64; at least 1).
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests.max(1);
+        self
+    }
+
+    /// Sets how many bytes these requests may have together (16 MiB). The one that reaches the
+    /// limit is still taken.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets what is answered in place of a response that there is not (`error: ` and the reason).
+    pub fn on_failure(mut self, answer: impl Fn(Failure) -> Bytes + Send + Sync + 'static) -> Self {
+        self.on_failure = Arc::new(answer);
+        self
+    }
+}
+
+impl fmt::Debug for PipelineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineOptions")
+            .field("max_in_flight", &self.max_in_flight)
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Drives requests from a transport through a service and its responses back, in order.
+///
+/// Several requests may be in the service at once; each answers in its turn. When the service is
+/// not ready, when the limits are reached, or when the peer does not read, nothing more is read:
+/// TCP makes the peer wait. Responses are gathered and flushed once nothing more can be made.
+///
+/// A request that fails or panics gets an [error response](PipelineOptions::on_failure); the
+/// connection lives. When the peer closes its side, the requests it has sent are still answered.
+///
+/// The future ends once the connection is closed, with the error that ended it if there was one.
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Pipeline<T, S: Service<Bytes>> {
+    #[pin]
+    transport: T,
+    service: S,
+    options: PipelineOptions,
+    /// Requests in the service that were not ready at once, in order.
+    waiting: FuturesOrdered<Waiting<S::Future>>,
+    /// Bytes of the requests in `waiting`.
+    waiting_bytes: usize,
+    /// The next response in order, until the transport has room.
+    response: Option<Bytes>,
+    /// Where a response is polled for the first time. It becomes the queue's place for it only if
+    /// it is not ready, so that one that is ready costs no allocation.
+    place: Option<Pin<Box<Option<S::Future>>>>,
+    /// Nothing more is read.
+    closing: bool,
+    /// Why, if not for the peer's clean end.
+    error: Option<BoxError>,
+    #[pin]
+    drain: Option<WaitForCancellationFutureOwned>,
+}
+
+impl<T, S: Service<Bytes>> Pipeline<T, S> {
+    /// Connects `transport` to `service`, with the default limits.
+    pub fn new(transport: T, service: S) -> Self {
+        Self {
+            transport,
+            service,
+            options: PipelineOptions::default(),
+            waiting: FuturesOrdered::new(),
+            waiting_bytes: 0,
+            response: None,
+            place: None,
+            closing: false,
+            error: None,
+            drain: None,
+        }
+    }
+
+    /// Sets the limits.
+    pub fn options(mut self, options: PipelineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Reads nothing more once `drain` is requested.
+    pub fn drain(mut self, drain: &Drain) -> Self {
+        self.drain = Some(drain.wait());
+        self
+    }
+}
+
+/// A request in the service.
+struct Waiting<F: Future> {
+    state: State<F>,
+    bytes: usize,
+}
+
+enum State<F: Future> {
+    Running(Pin<Box<Option<F>>>),
+    /// Ready before those in front of it.
+    Done(Option<Result<F::Output, Failure>>),
+}
+
+// The future in a `State` is pinned by its box, and its output is only ever moved.
+impl<F: Future> Unpin for State<F> {}
+
+impl<F: Future> Future for Waiting<F> {
+    type Output = (Result<F::Output, Failure>, usize);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let bytes = self.bytes;
+        let result = match &mut self.state {
+            State::Running(place) => ready!(poll_in_place(place.as_mut(), cx)),
+            State::Done(result) => result.take().unwrap_or(Err(Failure::Panicked)),
+        };
+        Poll::Ready((result, bytes))
+    }
+}
+
+/// Polls a response where it lies; a panic is a failure of that request alone.
+fn poll_in_place<F: Future>(
+    place: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, Failure>> {
+    let Some(future) = place.as_pin_mut() else {
+        return Poll::Ready(Err(Failure::Panicked));
+    };
+    // The future is dropped after a panic and never polled again.
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_) => Poll::Ready(Err(Failure::Panicked)),
+    }
+}
+
+impl PipelineOptions {
+    /// The frame that answers a request.
+    fn answer<E: Into<BoxError>>(&self, result: Result<Result<Bytes, E>, Failure>) -> Bytes {
+        match result {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => (self.on_failure)(Failure::Service(error.into())),
+            Err(failure) => (self.on_failure)(failure),
+        }
+    }
+}
+
+impl<T, S> Pipeline<T, S>
+where
+    T: Transport,
+    S: Service<Bytes, Response = Bytes>,
+    S::Error: Into<BoxError>,
+{
+    /// Moves responses to the transport, in order, while it has room.
+    fn poll_respond(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut this = self.project();
+        loop {
+            if this.response.is_none() {
+                let (result, bytes) = match Pin::new(&mut *this.waiting).poll_next(cx) {
+                    Poll::Ready(Some(next)) => next,
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => return Poll::Pending,
+                };
+                *this.waiting_bytes -= bytes;
+                *this.response = Some(this.options.answer(result));
+            }
+            ready!(this.transport.as_mut().poll_ready(cx))?;
+            let Some(response) = this.response.take() else {
+                continue;
+            };
+            match this.transport.as_mut().start_send(response) {
+                // The transport is as it was, so there is room for saying why.
+                Err(Error::Frame(error)) if error.kind() == crate::ErrorKind::Unencodable => {
+                    let answer = (this.options.on_failure)(Failure::Unencodable(error));
+                    this.transport.as_mut().start_send(answer)?;
+                }
+                sent => sent?,
+            }
+        }
+    }
+
+    /// Reads a request and begins to answer it. Pending when nothing can or may be read.
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        if *this.closing
+            || this.response.is_some()
+            || this.waiting.len() >= this.options.max_in_flight
+            || *this.waiting_bytes >= this.options.max_bytes
+        {
+            return Poll::Pending;
+        }
+        ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
+        let frame = match ready!(this.transport.poll_next(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(Error::Frame(error))) if error.is_recoverable() => {
+                let failed = State::Done(Some(Err(Failure::Unreadable(error))));
+                this.waiting.push_back(Waiting { state: failed, bytes: 0 });
+                return Poll::Ready(Ok(()));
+            }
+            Some(Err(error)) => {
+                *this.closing = true;
+                *this.error = Some(error.into());
+                return Poll::Ready(Ok(()));
+            }
+            None => {
+                *this.closing = true;
+                return Poll::Ready(Ok(()));
+            }
+        };
+        let bytes = frame.len();
+        let mut place = this.place.take().unwrap_or_else(|| Box::pin(None));
+        let service = &mut *this.service;
+        let polled = match catch_unwind(AssertUnwindSafe(|| service.call(frame))) {
+            Ok(future) => {
+                place.set(Some(future));
+                poll_in_place(place.as_mut(), cx)
+            }
+            Err(_) => Poll::Ready(Err(Failure::Panicked)),
+        };
+        let state = match polled {
+            Poll::Ready(result) => {
+                place.set(None);
+                *this.place = Some(place);
+                if this.waiting.is_empty() {
+                    *this.response = Some(this.options.answer(result));
+                    return Poll::Ready(Ok(()));
+                }
+                State::Done(Some(result))
+            }
+            Poll::Pending => State::Running(place),
+        };
+        *this.waiting_bytes += bytes;
+        this.waiting.push_back(Waiting { state, bytes });
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T, S> Future for Pipeline<T, S>
+where
+    T: Transport,
+    S: Service<Bytes, Response = Bytes>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(drain) = self.as_mut().project().drain.as_pin_mut()
+            && drain.poll(cx).is_ready()
+        {
+            let mut this = self.as_mut().project();
+            *this.closing = true;
+            this.drain.set(None);
+        }
+        loop {
+            let idle = self.as_mut().poll_respond(cx)?.is_ready();
+            if self.as_mut().poll_request(cx)?.is_ready() {
+                continue;
+            }
+            let mut this = self.as_mut().project();
+            if idle && *this.closing {
+                ready!(this.transport.poll_close(cx))?;
+                return Poll::Ready(this.error.take().map_or(Ok(()), Err));
+            }
+            // Nothing more can be made now: one write for all that has been.
+            if let Poll::Ready(flushed) = this.transport.as_mut().poll_flush(cx) {
+                flushed?;
+                if this.response.is_some() {
+                    // The transport had no room before; it has now.
+                    continue;
+                }
+            }
+            return Poll::Pending;
+        }
+    }
+}
+
+impl<T, S: Service<Bytes>> fmt::Debug for Pipeline<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("options", &self.options)
+            .field("waiting", &self.waiting.len())
+            .field("closing", &self.closing)
+            .finish_non_exhaustive()
+    }
+}
