@@ -126,7 +126,9 @@ impl AckHandshakeOptions {
             Some(_) => {}
         }
         if !matches!(&self.terminator.0[..], b"" | b"\n" | b"\r\n") {
-            return Err(FrameError::config(r#"`terminator` must be "\n", "\r\n" or """#));
+            return Err(FrameError::config(
+                r#"`terminator` must be "\n", "\r\n" or """#,
+            ));
         }
         if limits.skips() {
             return Err(FrameError::config(
@@ -148,13 +150,13 @@ impl AckHandshakeOptions {
 /// let mut bob = Machine::new(AckHandshake::default());
 ///
 /// alice.send("hello".into())?;
-/// let announced = alice.outbox().take();
+/// let announced = alice.outbox().take_bytes();
 /// assert_eq!(announced, "5\n");
 /// bob.receive(&announced);
 /// assert_eq!(bob.next_frame()?, Received::Need(5));
-/// alice.receive(&bob.outbox().take()); // "ok"
+/// alice.receive(&bob.outbox().take_bytes()); // "ok"
 /// assert_eq!(alice.next_frame()?, Received::Need(2)); // the shortest announcement
-/// bob.receive(&alice.outbox().take());
+/// bob.receive(&alice.outbox().take_bytes());
 /// assert_eq!(bob.next_frame()?, Received::Frame("hello".into()));
 /// # Ok::<(), framing::FrameError>(())
 /// ```
@@ -224,12 +226,19 @@ impl AckHandshake {
 
     /// Reads an announcement.
     fn parse(&self, input: &[u8]) -> Result<Announcement, FrameError> {
-        let digits = input.iter().take(MAX_DIGITS + 1).take_while(|b| b.is_ascii_digit()).count();
+        let digits = input
+            .iter()
+            .take(MAX_DIGITS + 1)
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         if digits > 1 && input[0] == b'0' {
             return Err(FrameError::malformed("a length with a leading zero"));
         }
         if digits > MAX_DIGITS {
-            return Err(FrameError::too_long(number(&input[..digits]), self.limits.largest()));
+            return Err(FrameError::too_long(
+                number(&input[..digits]),
+                self.limits.largest(),
+            ));
         }
         let consumed = match input[digits..] {
             [] => return Ok(Announcement::Digits(digits)),
@@ -251,7 +260,10 @@ impl AckHandshake {
                 .at(digits));
             }
         };
-        Ok(Announcement::Number { length: number(&input[..digits]), consumed })
+        Ok(Announcement::Number {
+            length: number(&input[..digits]),
+            consumed,
+        })
     }
 
     /// Where an announcement is due: reads it and agrees to it.
@@ -269,7 +281,11 @@ impl AckHandshake {
                     self.digits_seen = digits;
                     self.settled_at = Some(out.now() + pause);
                 }
-                Ok(Step::Need(if digits == 0 { 2 - usize::from(self.settle.is_some()) } else { 1 }))
+                Ok(Step::Need(if digits == 0 {
+                    2 - usize::from(self.settle.is_some())
+                } else {
+                    1
+                }))
             }
             Ok(Announcement::HalfTerminated) => {
                 self.digits_seen = 0;
@@ -289,10 +305,16 @@ impl AckHandshake {
     ) -> Result<Step, FrameError> {
         self.digits_seen = 0;
         self.settled_at = None;
-        let length = self.limits.admit(length).map_err(|error| self.refuse(error, out))?;
+        let length = self
+            .limits
+            .admit(length)
+            .map_err(|error| self.refuse(error, out))?;
         out.put_slice(&self.ack);
         if length == 0 {
-            return Ok(Step::Frame { payload: consumed..consumed, consumed });
+            return Ok(Step::Frame {
+                payload: consumed..consumed,
+                consumed,
+            });
         }
         self.due.push_back(Due::Body(length));
         Ok(Step::Consumed(consumed))
@@ -358,7 +380,9 @@ impl AckHandshake {
             ));
         }
         if self.announced.is_some() {
-            return Err(FrameError::unencodable("the frame announced before is not sent yet"));
+            return Err(FrameError::unencodable(
+                "the frame announced before is not sent yet",
+            ));
         }
         self.limits.permit(length)
     }
@@ -374,7 +398,9 @@ impl AckHandshake {
 
 /// The value of up to 21 digits.
 fn number(digits: &[u8]) -> u128 {
-    digits.iter().fold(0, |value, digit| value * 10 + u128::from(digit - b'0'))
+    digits
+        .iter()
+        .fold(0, |value, digit| value * 10 + u128::from(digit - b'0'))
 }
 
 impl Framing for AckHandshake {
@@ -385,7 +411,10 @@ impl Framing for AckHandshake {
         match self.due.front() {
             Some(&Due::Body(length)) if input.len() >= length => {
                 self.due.pop_front();
-                Ok(Step::Frame { payload: 0..length, consumed: length })
+                Ok(Step::Frame {
+                    payload: 0..length,
+                    consumed: length,
+                })
             }
             Some(&Due::Body(length)) => Ok(Step::Need(length - input.len())),
             _ => self.decode_ack(input, out),

@@ -41,7 +41,11 @@ impl<F: Framing> FramingCodec<F> {
                 "this framing answers its peer while it decodes, which a codec cannot do",
             ));
         }
-        Ok(Self { framing, decoding: Decoding::default(), out: Outbox::new() })
+        Ok(Self {
+            framing,
+            decoding: Decoding::default(),
+            out: Outbox::new(),
+        })
     }
 
     /// The framing.
@@ -55,7 +59,11 @@ impl<F: Framing> FramingCodec<F> {
     }
 
     fn next(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, io::Error> {
-        match self.decoding.advance(&mut self.framing, src, &mut self.out).map_err(Error::from)? {
+        match self
+            .decoding
+            .advance(&mut self.framing, src, &mut self.out)
+            .map_err(Error::from)?
+        {
             Received::Frame(frame) => Ok(Some(frame)),
             Received::Need(_) | Received::End => Ok(None),
         }
@@ -80,8 +88,10 @@ impl<F: Framing> Encoder<Bytes> for FramingCodec<F> {
     type Error = io::Error;
 
     fn encode(&mut self, frame: Bytes, dst: &mut BytesMut) -> io::Result<()> {
-        self.framing.encode(frame, &mut self.out).map_err(Error::from)?;
-        dst.extend_from_slice(&self.out.take());
+        self.framing
+            .encode(frame, &mut self.out)
+            .map_err(Error::from)?;
+        dst.extend_from_slice(&self.out.take_bytes());
         Ok(())
     }
 }
@@ -116,7 +126,12 @@ impl<C> CodecFraming<C> {
     /// Makes a framing of `codec`. Its frames are checked against `limits` once they are whole:
     /// set the codec's own limit as well, if it has one.
     pub fn new(codec: C, limits: Limits) -> Self {
-        Self { codec, limits, buffer: BytesMut::new(), frame: Bytes::new() }
+        Self {
+            codec,
+            limits,
+            buffer: BytesMut::new(),
+            frame: Bytes::new(),
+        }
     }
 
     fn found<I, E>(&mut self, found: Result<Option<I>, E>) -> Result<bool, FrameError>

@@ -329,19 +329,35 @@ impl FrameError {
 
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Detail { declared, limit, part, have, need, .. } = &*self.0;
+        let Detail {
+            declared,
+            limit,
+            part,
+            have,
+            need,
+            ..
+        } = &*self.0;
         match (self.0.kind, declared, limit, part) {
             (ErrorKind::TooLong, Some(declared), Some(limit), _) => {
-                write!(f, "a frame of {declared} bytes is over the limit of {limit} bytes")?;
+                write!(
+                    f,
+                    "a frame of {declared} bytes is over the limit of {limit} bytes"
+                )?;
             }
             (ErrorKind::TooLong, None, Some(limit), _) => {
                 write!(f, "a frame runs over the limit of {limit} bytes")?;
             }
             (ErrorKind::Truncated, _, _, Some(part)) => match need {
                 Some(need) => {
-                    write!(f, "the stream ended inside a {part}: {have} of {need} bytes had come")?;
+                    write!(
+                        f,
+                        "the stream ended inside a {part}: {have} of {need} bytes had come"
+                    )?;
                 }
-                None => write!(f, "the stream ended before a {part}, {have} bytes into a frame")?,
+                None => write!(
+                    f,
+                    "the stream ended before a {part}, {have} bytes into a frame"
+                )?,
             },
             _ => f.write_str(&self.0.message)?,
         }

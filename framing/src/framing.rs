@@ -94,10 +94,11 @@ pub trait Framing {
     /// The same for a borrowed frame: no reference count for those that are copied anyway. The
     /// error carries no frame, as the caller still has it.
     fn encode_slice(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), FrameError> {
-        self.encode(Bytes::copy_from_slice(frame), out).map_err(|mut error| {
-            error.take_frame();
-            error
-        })
+        self.encode(Bytes::copy_from_slice(frame), out)
+            .map_err(|mut error| {
+                error.take_frame();
+                error
+            })
     }
 
     /// The largest frame, in bytes as handed out, for both directions.
@@ -158,7 +159,9 @@ pub trait Framing {
     fn set_header(&mut self, items: &[Value]) -> Result<(), FrameError> {
         match items {
             [] => Ok(()),
-            _ => Err(FrameError::unencodable("this framing's header has no items but the length")),
+            _ => Err(FrameError::unencodable(
+                "this framing's header has no items but the length",
+            )),
         }
     }
 }

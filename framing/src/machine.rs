@@ -159,7 +159,7 @@ fn cut(input: &mut BytesMut, payload: Range<usize>, consumed: usize) -> Bytes {
 /// assert_eq!(machine.next_frame()?, Received::End);
 ///
 /// machine.send("hi".into())?;
-/// assert_eq!(machine.outbox().take(), "hi\n");
+/// assert_eq!(machine.outbox().take_bytes(), "hi\n");
 /// # Ok::<(), framing::FrameError>(())
 /// ```
 #[derive(Debug)]
@@ -211,7 +211,9 @@ impl<F: Framing> Machine<F> {
     /// [is recoverable](FrameError::is_recoverable).
     #[inline]
     pub fn next_frame(&mut self) -> Result<Received, FrameError> {
-        let received = self.decoding.advance(&mut self.framing, &mut self.input, &mut self.out)?;
+        let received = self
+            .decoding
+            .advance(&mut self.framing, &mut self.input, &mut self.out)?;
         if let Received::Need(count) = received {
             self.need = count;
             if self.input.is_empty() && self.input.capacity() > KEEP_CAPACITY {

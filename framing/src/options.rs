@@ -71,6 +71,8 @@ pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, 
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(|error| {
-        D::Error::custom(format!("`{text}` is not a time such as `20ms` or `30s`: {error}"))
+        D::Error::custom(format!(
+            "`{text}` is not a time such as `20ms` or `30s`: {error}"
+        ))
     })
 }

@@ -60,11 +60,13 @@ impl Outbox {
     }
 
     /// Appends a copy of `bytes`.
+    #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
     }
 
     /// Appends `bytes`: a copy where they are few, themselves where they are many.
+    #[inline]
     pub fn put(&mut self, bytes: Bytes) {
         if bytes.len() <= COPY_LIMIT {
             self.tail.extend_from_slice(&bytes);
@@ -98,7 +100,7 @@ impl Outbox {
     }
 
     /// Takes everything out, as one piece.
-    pub fn take(&mut self) -> Bytes {
+    pub fn take_bytes(&mut self) -> Bytes {
         self.copy_to_bytes(self.remaining())
     }
 
@@ -139,7 +141,10 @@ impl Buf for Outbox {
     }
 
     fn advance(&mut self, mut count: usize) {
-        assert!(count <= self.remaining(), "cannot advance past the end of the outbox");
+        assert!(
+            count <= self.remaining(),
+            "cannot advance past the end of the outbox"
+        );
         while let Some(segment) = self.segments.front_mut() {
             let step = count.min(segment.len());
             segment.advance(step);

@@ -35,7 +35,10 @@ impl RawOptions {
             return Err(FrameError::config("`chunk` must be at least 1 byte"));
         }
         limits.fit(u64::MAX, "raw")?;
-        Ok(Raw { limits, chunk: self.chunk })
+        Ok(Raw {
+            limits,
+            chunk: self.chunk,
+        })
     }
 }
 
@@ -58,7 +61,10 @@ pub struct Raw {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { limits: Limits::default(), chunk: RawOptions::default().chunk }
+        Self {
+            limits: Limits::default(),
+            chunk: RawOptions::default().chunk,
+        }
     }
 }
 
@@ -68,7 +74,10 @@ impl Framing for Raw {
             return Ok(Step::Need(1));
         }
         let length = input.len().min(self.chunk).min(self.limits.largest());
-        Ok(Step::Frame { payload: 0..length, consumed: length })
+        Ok(Step::Frame {
+            payload: 0..length,
+            consumed: length,
+        })
     }
 
     fn decode_eof(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError> {

@@ -93,8 +93,9 @@ impl Python {
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) => {
-                // Not `eprintln`, which the test harness hides.
-                writeln!(io::stderr(), "SKIPPED: no python3 to compare with: {error}").unwrap();
+                // `eprintln` would be hidden by the test harness.
+                let mut stderr = io::stderr();
+                writeln!(stderr, "SKIPPED: no python3 to compare with: {error}").unwrap();
                 return None;
             }
         };
@@ -401,7 +402,7 @@ fn check_pack(
     match (machine.framing_mut().set_header(values), theirs) {
         (Ok(()), Some(theirs)) => {
             machine.send(Bytes::copy_from_slice(payload)).unwrap();
-            let wire = machine.outbox().take();
+            let wire = machine.outbox().take_bytes();
             let ours = &wire[..theirs.len()];
             prop_assert_eq!(&wire[theirs.len()..], payload);
             // What is no number has many spellings; all else has one.
@@ -483,7 +484,7 @@ fn lengths_are_read_and_written_as_python_does() {
             match python.pack(&format, &[Value::Int(said)]) {
                 Some(header) => {
                     prop_assert!(sent.is_ok(), "{format} {said}: {sent:?}");
-                    let wire = machine.outbox().take();
+                    let wire = machine.outbox().take_bytes();
                     prop_assert_eq!(&wire[..size as usize], &header[..]);
                     prop_assert!(decode(&framing, &header, &payload).is_empty());
                 }

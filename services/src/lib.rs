@@ -1,1 +1,24 @@
 //! Services.
+
+pub mod audit;
+mod body;
+pub mod client;
+pub mod escape;
+pub mod exec;
+mod fields;
+pub mod files;
+mod handle;
+pub mod login;
+mod message;
+pub mod native;
+mod ping;
+mod session;
+mod whoami;
+
+pub use body::{Body, BodyError, BodySender, Part, Unread};
+pub use fields::{FieldError, Fields};
+pub use handle::{Handle, HandleFuture, HandleLayer, HandleOrPass, HasVerb, Unsupported};
+pub use message::{Authed, Code, Request, Response, Status, Verb};
+pub use ping::Ping;
+pub use session::Session;
+pub use whoami::WhoAmI;

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::PollSender;
 use tower_service::Service;
 
-pub use connect::{Connect, dial};
+pub use connect::{Connect, Io, dial};
 
 use crate::{Connection, Error, FrameError, Framing};
 
@@ -132,7 +132,10 @@ impl Service<Bytes> for Client {
     fn call(&mut self, frame: Bytes) -> ResponseFuture {
         let (response, receiver) = oneshot::channel();
         let sent = self.calls.send_item(Call { frame, response });
-        ResponseFuture { receiver: sent.is_ok().then_some(receiver), fate: self.fate.clone() }
+        ResponseFuture {
+            receiver: sent.is_ok().then_some(receiver),
+            fate: self.fate.clone(),
+        }
     }
 }
 

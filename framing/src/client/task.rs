@@ -31,10 +31,18 @@ where
 {
     let (calls, incoming) = mpsc::channel(1);
     let fate = Arc::new(OnceLock::new());
-    let client = Client { calls: PollSender::new(calls), fate: fate.clone() };
+    let client = Client {
+        calls: PollSender::new(calls),
+        fate: fate.clone(),
+    };
     let task = async move {
         let mut connection = pin!(connection);
-        let mut state = State { incoming, waiting: VecDeque::new(), max_in_flight, closing: false };
+        let mut state = State {
+            incoming,
+            waiting: VecDeque::new(),
+            max_in_flight,
+            closing: false,
+        };
         let error = poll_fn(|cx| state.poll(connection.as_mut(), cx)).await;
         // The reason is known before any call fails for it.
         let _ = fate.set(error.clone());

@@ -27,7 +27,12 @@ impl Escape {
                 special.push(mark[0]);
             }
         }
-        Self { byte, special, scanned: 0, removed: 0 }
+        Self {
+            byte,
+            special,
+            scanned: 0,
+            removed: 0,
+        }
     }
 
     /// Looks for the mark that ends the frame.

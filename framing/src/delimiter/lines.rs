@@ -25,7 +25,10 @@ enum Ending {
 
 impl Default for LinesOptions {
     fn default() -> Self {
-        Self { ending: Ending::Lf, at_eof: AtEof::Emit }
+        Self {
+            ending: Ending::Lf,
+            at_eof: AtEof::Emit,
+        }
     }
 }
 
@@ -48,8 +51,13 @@ impl LinesOptions {
             Ending::Lf => ["\n", "\r\n"],
             Ending::CrLf => ["\r\n", "\n"],
         };
-        let options = DelimiterOptions::default().delimiters(marks).at_eof(self.at_eof);
-        Ok(Lines { skips: limits.skips(), bytes: options.build(limits)? })
+        let options = DelimiterOptions::default()
+            .delimiters(marks)
+            .at_eof(self.at_eof);
+        Ok(Lines {
+            skips: limits.skips(),
+            bytes: options.build(limits)?,
+        })
     }
 }
 
@@ -81,7 +89,11 @@ impl Lines {
             Err(error) => {
                 let at = error.valid_up_to();
                 let error = FrameError::malformed("a line is not UTF-8").at(at);
-                Err(if self.skips { error.skipping(*consumed) } else { error })
+                Err(if self.skips {
+                    error.skipping(*consumed)
+                } else {
+                    error
+                })
             }
         }
     }

@@ -37,7 +37,9 @@ enum Search {
 impl Marks {
     pub(super) fn new(marks: Vec<Bytes>) -> Result<Self, FrameError> {
         if marks.is_empty() {
-            return Err(FrameError::config("`delimiter` must name at least one mark"));
+            return Err(FrameError::config(
+                "`delimiter` must name at least one mark",
+            ));
         }
         if marks.iter().any(Bytes::is_empty) {
             return Err(FrameError::config("`delimiter` must not be empty"));
@@ -59,7 +61,9 @@ impl Marks {
         }
         let longest = marks.iter().map(Bytes::len).max().unwrap_or(0);
         if longest > 64 * 1024 {
-            return Err(FrameError::config("`delimiter` must not be longer than 64 KiB"));
+            return Err(FrameError::config(
+                "`delimiter` must not be longer than 64 KiB",
+            ));
         }
         let search = match &marks[..] {
             [mark] if mark.len() == 1 => Search::Byte(mark[0]),
@@ -72,12 +76,20 @@ impl Marks {
                     .map_err(|error| FrameError::config(format!("`delimiter`: {error}")))?,
             ),
         };
-        Ok(Self { marks, longest, search })
+        Ok(Self {
+            marks,
+            longest,
+            search,
+        })
     }
 
     /// The one mark of most text protocols.
     pub(super) fn line_feed() -> Self {
-        Self { marks: vec![Bytes::from_static(b"\n")], longest: 1, search: Search::Byte(b'\n') }
+        Self {
+            marks: vec![Bytes::from_static(b"\n")],
+            longest: 1,
+            search: Search::Byte(b'\n'),
+        }
     }
 
     /// The mark we write.
@@ -107,7 +119,9 @@ impl Marks {
                 Some(at..at + self.longest)
             }
             Search::Several(automaton) => {
-                let input = Input::new(bytes).span(from..bytes.len()).anchored(Anchored::No);
+                let input = Input::new(bytes)
+                    .span(from..bytes.len())
+                    .anchored(Anchored::No);
                 let end = automaton.find(input)?.end();
                 let length = self.at_end(&bytes[from..end])?;
                 Some(end - length..end)
@@ -121,7 +135,10 @@ impl Marks {
         let (mut kept, mut missing) = (0, usize::MAX);
         for mark in &self.marks {
             let most = bytes.len().min(mark.len() - 1);
-            let have = (1..=most).rev().find(|&n| bytes.ends_with(&mark[..n])).unwrap_or(0);
+            let have = (1..=most)
+                .rev()
+                .find(|&n| bytes.ends_with(&mark[..n]))
+                .unwrap_or(0);
             kept = kept.max(have);
             missing = missing.min(mark.len() - have);
         }
@@ -142,7 +159,11 @@ impl Marks {
 
     /// The length of the longest mark that `frame` ends with.
     pub(super) fn at_end(&self, frame: &[u8]) -> Option<usize> {
-        self.marks.iter().filter(|mark| frame.ends_with(mark)).map(Bytes::len).max()
+        self.marks
+            .iter()
+            .filter(|mark| frame.ends_with(mark))
+            .map(Bytes::len)
+            .max()
     }
 
     /// Whether `payload` and `mark` behind it would be read back as they are.

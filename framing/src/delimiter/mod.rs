@@ -119,7 +119,9 @@ impl DelimiterOptions {
         let escape = match self.escape.as_ref().map(|escape| &escape.0[..]) {
             None => None,
             Some(&[byte]) if marks.iter().any(|mark| mark.contains(&byte)) => {
-                return Err(FrameError::config("`escape` must not be a byte of `delimiter`"));
+                return Err(FrameError::config(
+                    "`escape` must not be a byte of `delimiter`",
+                ));
             }
             Some(&[byte]) => Some(Escape::new(byte, &marks)),
             Some(_) => return Err(FrameError::config("`escape` must be one byte")),
@@ -153,7 +155,9 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bytes>,
         }
 
         fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            Ok(vec![ByteString::deserialize(MapAccessDeserializer::new(map))?.0])
+            Ok(vec![
+                ByteString::deserialize(MapAccessDeserializer::new(map))?.0,
+            ])
         }
 
         fn visit_seq<A: serde::de::SeqAccess<'de>>(
@@ -206,7 +210,9 @@ pub struct Delimiter {
 impl Delimiter {
     /// Frames that end with `mark`, with the default limits.
     pub fn new(mark: impl Into<Bytes>) -> Result<Self, FrameError> {
-        DelimiterOptions::default().delimiter(mark).build(Limits::default())
+        DelimiterOptions::default()
+            .delimiter(mark)
+            .build(Limits::default())
     }
 
     /// Looks for the end of the frame from where the last look ended.
@@ -255,12 +261,19 @@ impl Delimiter {
             self.admit(length)
         };
         if let Err(error) = admitted {
-            return Err(if self.limits.skips() { error.skipping(consumed) } else { error });
+            return Err(if self.limits.skips() {
+                error.skipping(consumed)
+            } else {
+                error
+            });
         }
         if mark.start == 0 && !self.strip {
             length = mark.len();
         }
-        Ok(Step::Frame { payload: 0..length, consumed })
+        Ok(Step::Frame {
+            payload: 0..length,
+            consumed,
+        })
     }
 
     /// Accepts the length of a frame.
@@ -293,7 +306,11 @@ impl Delimiter {
             self.restart();
             return Ok(Step::Consumed(done));
         }
-        let handed_out = if self.strip { seen } else { seen + self.marks.shortest() };
+        let handed_out = if self.strip {
+            seen
+        } else {
+            seen + self.marks.shortest()
+        };
         if seen > 0 && handed_out > self.limits.largest() {
             let error = FrameError::over_limit(self.limits.largest());
             if !self.limits.skips() {
@@ -316,7 +333,11 @@ impl Delimiter {
         }
         if self.discarding || input.is_empty() {
             self.discarding = false;
-            return Ok(if input.is_empty() { Step::End } else { Step::Consumed(input.len()) });
+            return Ok(if input.is_empty() {
+                Step::End
+            } else {
+                Step::Consumed(input.len())
+            });
         }
         let mut length = input.len();
         if let Some(escape) = &self.escape {
@@ -327,7 +348,10 @@ impl Delimiter {
         }
         self.restart();
         self.admit(length)?;
-        Ok(Step::Frame { payload: 0..length, consumed: input.len() })
+        Ok(Step::Frame {
+            payload: 0..length,
+            consumed: input.len(),
+        })
     }
 
     /// Splits a frame to be sent into payload and mark, and checks that it can be read back.

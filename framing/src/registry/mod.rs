@@ -94,7 +94,9 @@ impl Entry {
 impl Registry {
     /// A registry without any framing.
     pub fn empty() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self {
+            entries: BTreeMap::new(),
+        }
     }
 
     /// Adds a framing under `name`, or replaces the one there.
@@ -115,7 +117,13 @@ impl Registry {
             let framing = build(options, limits.take()).map_err(de::Error::custom)?;
             Ok(Arc::new(move || -> BoxFraming { Box::new(framing.clone()) }) as Make)
         });
-        self.entries.insert(name.into(), Entry { options: fields_of::<O>(), build });
+        self.entries.insert(
+            name.into(),
+            Entry {
+                options: fields_of::<O>(),
+                build,
+            },
+        );
         self
     }
 
@@ -151,7 +159,10 @@ impl Registry {
             Some((name, entry)) => Ok((name, entry)),
             None => {
                 let names: Vec<_> = self.names().collect();
-                Err(E::custom(format!("unknown framing `{name}`; there are: {}", names.join(", "))))
+                Err(E::custom(format!(
+                    "unknown framing `{name}`; there are: {}",
+                    names.join(", ")
+                )))
             }
         }
     }
@@ -176,7 +187,10 @@ impl FramingFactory {
     where
         F: Framing + Clone + Send + Sync + 'static,
     {
-        Self { name: name.into(), make: Arc::new(move || Box::new(framing.clone())) }
+        Self {
+            name: name.into(),
+            make: Arc::new(move || Box::new(framing.clone())),
+        }
     }
 
     /// The name it is registered under.

@@ -42,7 +42,10 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
     };
     let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(reader);
     match (entry.build)(&mut erased, &limits) {
-        Ok(make) => Ok(FramingFactory { name: name.into(), make }),
+        Ok(make) => Ok(FramingFactory {
+            name: name.into(),
+            make,
+        }),
         Err(error) => Err(placed.take().unwrap_or_else(|| A::Error::custom(error))),
     }
 }

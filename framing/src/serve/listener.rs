@@ -52,7 +52,12 @@ impl Tcp {
     /// Accepts from a socket with options of its own.
     pub fn new(listener: TcpListener) -> io::Result<Self> {
         let local = Address::Tcp(listener.local_addr()?);
-        Ok(Self { listener, local, nodelay: true, accepting: Accepting::default() })
+        Ok(Self {
+            listener,
+            local,
+            nodelay: true,
+            accepting: Accepting::default(),
+        })
     }
 
     /// Sets whether small writes leave at once (`true`). With Nagle's algorithm on, a protocol of
@@ -113,7 +118,11 @@ impl Unix {
             }
             listener => listener?,
         };
-        Ok(Self { listener, path, accepting: Accepting::default() })
+        Ok(Self {
+            listener,
+            path,
+            accepting: Accepting::default(),
+        })
     }
 }
 
@@ -217,7 +226,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Accepting {
     fn default() -> Self {
-        Self { reserve: reserve(), pause: SHORTEST_PAUSE }
+        Self {
+            reserve: reserve(),
+            pause: SHORTEST_PAUSE,
+        }
     }
 }
 

@@ -61,7 +61,13 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// # Ok(()) }
 /// ```
 pub fn serve<L, M>(listener: L, make_service: M) -> Serve<L, Pipelines<M>> {
-    serve_with(listener, Pipelines { make_service, options: PipelineOptions::default() })
+    serve_with(
+        listener,
+        Pipelines {
+            make_service,
+            options: PipelineOptions::default(),
+        },
+    )
 }
 
 /// Hands each connection that arrives at `listener` to `handler`.
@@ -189,8 +195,9 @@ where
     H: Handler<Connection<L::Io, F::Framing>>,
 {
     async fn run(mut self) {
-        let permits =
-            Arc::new(Semaphore::new(self.max_connections.unwrap_or(Semaphore::MAX_PERMITS)));
+        let permits = Arc::new(Semaphore::new(
+            self.max_connections.unwrap_or(Semaphore::MAX_PERMITS),
+        ));
         let drain = Drain::new();
         let framing_name = self.framing.framing_name();
         let mut connections = JoinSet::new();
@@ -231,7 +238,11 @@ where
             }
         };
         if timeout(self.drain_timeout, all_ended).await.is_err() {
-            warn!("{} connections did not end in {:?}", connections.len(), self.drain_timeout);
+            warn!(
+                "{} connections did not end in {:?}",
+                connections.len(),
+                self.drain_timeout
+            );
             connections.shutdown().await;
         }
     }
@@ -294,9 +305,14 @@ where
         let mut make_service = self.make_service.clone();
         let options = self.options.clone();
         async move {
-            future::poll_fn(|cx| make_service.poll_ready(cx)).await.map_err(Into::into)?;
+            future::poll_fn(|cx| make_service.poll_ready(cx))
+                .await
+                .map_err(Into::into)?;
             let service = make_service.call(peer).await.map_err(Into::into)?;
-            Pipeline::new(connection, service).options(options).drain(&drain).await
+            Pipeline::new(connection, service)
+                .options(options)
+                .drain(&drain)
+                .await
         }
     }
 }

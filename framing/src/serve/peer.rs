@@ -19,7 +19,12 @@ pub struct Peer {
 impl Peer {
     /// A peer without credentials, whose framing is not yet known.
     pub fn new(remote: Address, local: Address) -> Self {
-        Self { remote, local, credentials: None, framing: "".into() }
+        Self {
+            remote,
+            local,
+            credentials: None,
+            framing: "".into(),
+        }
     }
 }
 
@@ -85,7 +90,10 @@ impl FromStr for Address {
         match text.strip_prefix("unix:") {
             Some(path) if !path.is_empty() => {
                 // `unix:///run/x` is the long way to write `unix:/run/x`.
-                let path = path.strip_prefix("//").filter(|p| p.starts_with('/')).unwrap_or(path);
+                let path = path
+                    .strip_prefix("//")
+                    .filter(|p| p.starts_with('/'))
+                    .unwrap_or(path);
                 Ok(Self::Unix(Some(path.into())))
             }
             _ => Err(wrong()),

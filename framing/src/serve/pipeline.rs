@@ -265,7 +265,10 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(Error::Frame(error))) if error.is_recoverable() => {
                 let failed = State::Done(Some(Err(Failure::Unreadable(error))));
-                this.waiting.push_back(Waiting { state: failed, bytes: 0 });
+                this.waiting.push_back(Waiting {
+                    state: failed,
+                    bytes: 0,
+                });
                 return Poll::Ready(Ok(()));
             }
             Some(Err(error)) => {

@@ -254,9 +254,17 @@ impl Item {
     #[inline]
     fn put_raw(&self, raw: u64, header: &mut [u8]) {
         let room = &mut header[self.offset..self.end()];
-        match self.order {
-            Order::Big => room.copy_from_slice(&raw.to_be_bytes()[8 - self.width..]),
-            Order::Little => room.copy_from_slice(&raw.to_le_bytes()[..self.width]),
+        // The bytes in the order of the header, from the front.
+        let bytes = match self.order {
+            Order::Big => (raw << (64 - 8 * self.width)).to_be_bytes(),
+            Order::Little => raw.to_le_bytes(),
+        };
+        // Copies of a fixed size each become a single store.
+        match room.len() {
+            8 => room.copy_from_slice(&bytes),
+            4 => room.copy_from_slice(&bytes[..4]),
+            2 => room.copy_from_slice(&bytes[..2]),
+            _ => room.copy_from_slice(&bytes[..1]),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Turns what the length item says into a size, and back.
 
-use super::item::Item;
+use super::item::{Item, Kind, Order};
 use crate::FrameError;
 
 /// The item of the header that holds the length.
@@ -20,6 +20,13 @@ impl Length {
     /// Where in the header it stands.
     pub(super) fn item(&self) -> &Item {
         &self.item
+    }
+
+    /// The order of its bytes, if it is 32 bits without a sign, to be taken as they are, and all
+    /// there is in a header of `size` bytes.
+    pub(super) fn plain(&self, size: usize) -> Option<Order> {
+        let whole = size == 4 && self.item.width == 4 && self.item.kind == Kind::Unsigned;
+        (whole && self.difference == 0).then_some(self.item.order)
     }
 
     /// The fewest bytes behind the header that it can say.

@@ -97,7 +97,7 @@ impl StructHeaderOptions {
     /// let mut machine = Machine::new(framing);
     /// machine.framing_mut().set_header(&[Value::Int(7)])?;
     /// machine.send("hello".into())?;
-    /// assert_eq!(machine.outbox().take(), "\x00\x05\x07hello");
+    /// assert_eq!(machine.outbox().take_bytes(), "\x00\x05\x07hello");
     /// # Ok::<(), framing::FrameError>(())
     /// ```
     pub fn length(mut self, item: usize) -> Self {
@@ -113,7 +113,7 @@ impl StructHeaderOptions {
     /// let options = StructHeaderOptions::new("!H").counts(Counts::Frame);
     /// let mut machine = Machine::new(options.build(Limits::new())?);
     /// machine.send("hello".into())?;
-    /// assert_eq!(machine.outbox().take(), "\x00\x07hello");
+    /// assert_eq!(machine.outbox().take_bytes(), "\x00\x07hello");
     /// # Ok::<(), framing::FrameError>(())
     /// ```
     pub fn counts(mut self, counts: Counts) -> Self {
@@ -131,7 +131,7 @@ impl StructHeaderOptions {
     /// let options = StructHeaderOptions::new("!BH").adjust(-2);
     /// let mut machine = Machine::new(options.build(Limits::new())?);
     /// machine.send("hello".into())?;
-    /// assert_eq!(machine.outbox().take(), "\x00\x00\x07hello");
+    /// assert_eq!(machine.outbox().take_bytes(), "\x00\x00\x07hello");
     /// # Ok::<(), framing::FrameError>(())
     /// ```
     pub fn adjust(mut self, bytes: i64) -> Self {
@@ -150,7 +150,7 @@ impl StructHeaderOptions {
     /// let options = StructHeaderOptions::new("!4sBxH").constants(["MAGC".into(), Constant::Any]);
     /// let mut machine = Machine::new(options.build(Limits::new())?);
     /// machine.send("hello".into())?;
-    /// assert_eq!(machine.outbox().take(), "MAGC\x00\x00\x00\x05hello");
+    /// assert_eq!(machine.outbox().take_bytes(), "MAGC\x00\x00\x00\x05hello");
     ///
     /// machine.receive(b"MAGD");
     /// let error = machine.next_frame().unwrap_err();
@@ -184,7 +184,7 @@ impl StructHeaderOptions {
     /// assert_eq!(machine.next_frame()?, Received::Frame("\x07hello".into()));
     ///
     /// machine.send("\x07hello".into())?;
-    /// assert_eq!(machine.outbox().take(), "\x00\x05\x07hello");
+    /// assert_eq!(machine.outbox().take_bytes(), "\x00\x05\x07hello");
     /// # Ok::<(), framing::FrameError>(())
     /// ```
     pub fn strip(mut self, bytes: usize) -> Self {

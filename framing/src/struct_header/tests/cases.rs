@@ -244,7 +244,7 @@ fn f13_a_length_that_counts_the_header_reads_back_what_it_wrote() {
         .unwrap();
     let mut sender = Machine::new(framing.clone());
     sender.send(Bytes::from_static(&[7; 10])).unwrap();
-    let wire = sender.outbox().take();
+    let wire = sender.outbox().take_bytes();
     assert_eq!(wire[..4], [0, 0, 0, 14]);
     assert_eq!(
         at_every_split(&framing, &wire, true),
@@ -322,7 +322,7 @@ fn f16_the_other_items_are_written_and_read_too() {
         .set_header(&["MAGC".into(), Value::Int(2)])
         .unwrap();
     machine.send("hello".into()).unwrap();
-    let wire = machine.outbox().take();
+    let wire = machine.outbox().take_bytes();
     assert_eq!(wire, "MAGC\x02\0\0\x05hello");
 
     for split in 0..=wire.len() {
@@ -414,7 +414,7 @@ fn f19_a_frame_longer_than_the_length_can_say_is_refused_and_nothing_written() {
     let mut out = Outbox::new();
     let payload = Bytes::from(vec![0x41; 256]);
     framing.encode(payload.slice(..255), &mut out).unwrap();
-    let wire = out.take();
+    let wire = out.take_bytes();
     assert_eq!((wire.len(), wire[0]), (256, 255));
 
     let mut error = framing.encode(payload.clone(), &mut out).unwrap_err();
@@ -434,7 +434,7 @@ fn f19_a_frame_longer_than_the_length_can_say_is_refused_and_nothing_written() {
     assert!(out.is_empty());
 
     framing.encode_slice(&payload[..255], &mut out).unwrap();
-    assert_eq!(out.take()[..3], [255, 0x41, 0x41]);
+    assert_eq!(out.take_bytes()[..3], [255, 0x41, 0x41]);
 }
 
 #[test]
@@ -449,7 +449,7 @@ fn f20_a_frame_of_four_gibibytes_is_refused_and_nothing_written() {
         assert_eq!(error.kind(), ErrorKind::Unencodable);
         assert!(out.is_empty());
         framing.encode("ok".into(), &mut out).unwrap();
-        assert_eq!(out.take(), "\0\0\0\x02ok");
+        assert_eq!(out.take_bytes(), "\0\0\0\x02ok");
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
-use crate::{Constant, Counts, OnError};
+use crate::{Constant, Counts, OnError, Outbox};
 
 /// A format with at least one integer.
 fn formats() -> impl Strategy<Value = String> {
@@ -132,7 +132,7 @@ proptest! {
                     "{error} for {payload:?}"
                 ),
             }
-            wire.extend_from_slice(&sender.outbox().take());
+            wire.extend_from_slice(&sender.outbox().take_bytes());
         }
         expected.push(Event::End);
         prop_assert_eq!(run(&framing, &cut(&wire, &cuts), true), expected);
@@ -146,7 +146,7 @@ proptest! {
         let Ok(framing) = setting.options.build(setting.limits) else { return Ok(()) };
         let mut sender = Machine::new(framing.clone());
         if sender.send(Bytes::from(payload.clone())).is_ok() {
-            let wire = sender.outbox().take();
+            let wire = sender.outbox().take_bytes();
             prop_assert_eq!(run(&framing, &[&wire], true), [frame(payload), Event::End]);
         } else {
             prop_assert_eq!(sender.unsent(), 0);
@@ -162,9 +162,9 @@ proptest! {
         let Ok(framing) = options.strict_pad(true).build(limits) else { return Ok(()) };
         // A header from a peer: noise, with what must be in it.
         let mut header = noise[..framing.size].to_vec();
-        for position in 0..framing.size {
+        for (position, byte) in header.iter_mut().enumerate() {
             if framing.template.next_checked(position) == Some(position) {
-                header[position] = framing.template.expected(position);
+                *byte = framing.template.expected(position);
             }
         }
         // Strings by count and truth values have more spellings than one; Python writes one.
@@ -184,7 +184,7 @@ proptest! {
         let mut relay = Machine::new(framing);
         relay.framing_mut().set_header(&receiver.framing().header()).unwrap();
         relay.send(payload).unwrap();
-        prop_assert_eq!(relay.outbox().take(), wire);
+        prop_assert_eq!(relay.outbox().take_bytes(), wire);
     }
 
     #[test]
@@ -213,5 +213,43 @@ proptest! {
         assert_same(&whole, &run(&framing, &cut(&stream, &cuts), true), "cut");
         let single: Vec<&[u8]> = stream.chunks(1).collect();
         assert_same(&whole, &run(&framing, &single, true), "byte by byte");
+    }
+
+    #[test]
+    fn the_short_way_gives_what_the_long_way_gives(
+        format in prop::sample::select(vec!["!I", "<I"]),
+        frames in vec((0..12_u32, 0..12_usize), 0..6),
+        max in 1..12_usize,
+        (skip, empty) in any::<(bool, bool)>(),
+        cuts in vec(any::<Index>(), 0..6),
+    ) {
+        let policy = if skip { OnError::Skip } else { OnError::Close };
+        let limits = Limits::new().max_frame(max).on_error(policy).allow_empty(empty).max_empty_run(2);
+        let short = StructHeaderOptions::new(format).build(limits).unwrap();
+        prop_assert!(short.plain.is_some());
+        let mut long = short.clone();
+        long.plain = None;
+        let mut stream = Vec::new();
+        for (said, sent) in frames {
+            let header = if format == "!I" { said.to_be_bytes() } else { said.to_le_bytes() };
+            stream.extend_from_slice(&header);
+            // Mostly the truth.
+            let sent = if sent == 0 { said as usize / 2 } else { said as usize };
+            stream.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3][..sent]);
+
+            let payload = vec![7; said as usize];
+            let [mut one, mut other] = [Machine::new(short.clone()), Machine::new(long.clone())];
+            prop_assert_eq!(one.send(payload.clone().into()), other.send(payload.clone().into()));
+            prop_assert_eq!(one.outbox().take_bytes(), other.outbox().take());
+            let mut out = [Outbox::new(), Outbox::new()];
+            let [mut one, mut other] = [short.clone(), long.clone()];
+            prop_assert_eq!(
+                one.encode_slice(&payload, &mut out[0]),
+                other.encode_slice(&payload, &mut out[1])
+            );
+            prop_assert_eq!(out[0].take(), out[1].take());
+        }
+        let pieces = cut(&stream, &cuts);
+        assert_same(&run(&long, &pieces, true), &run(&short, &pieces, true), format);
     }
 }

@@ -14,7 +14,7 @@ fn build(options: StructHeaderOptions) -> StructHeader {
 fn assert_wire(framing: &StructHeader, payload: &[u8], wire: &[u8]) {
     let mut machine = Machine::new(framing.clone());
     machine.send(Bytes::copy_from_slice(payload)).unwrap();
-    assert_eq!(machine.outbox().take(), wire);
+    assert_eq!(machine.outbox().take_bytes(), wire);
     assert_eq!(
         at_every_split(framing, wire, true),
         [frame(payload), Event::End]
@@ -188,7 +188,7 @@ fn a_relay_can_hand_on_the_header_it_received() {
     let mut sender = Machine::new(framing.clone());
     sender.framing_mut().set_header(&header).unwrap();
     sender.send("hello".into()).unwrap();
-    let wire = sender.outbox().take();
+    let wire = sender.outbox().take_bytes();
     receiver.receive(&wire);
     assert_eq!(receiver.next_frame(), Ok(Received::Frame("hello".into())));
     assert_eq!(receiver.framing().header(), header);
@@ -198,7 +198,7 @@ fn a_relay_can_hand_on_the_header_it_received() {
         .set_header(&receiver.framing().header())
         .unwrap();
     relay.send("hello".into()).unwrap();
-    assert_eq!(relay.outbox().take(), wire);
+    assert_eq!(relay.outbox().take_bytes(), wire);
 }
 
 #[test]

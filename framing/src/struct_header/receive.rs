@@ -1,0 +1,158 @@
+//! Finds a frame, or says how many bytes are missing, or what is wrong.
+
+use super::{StructHeader, item::Order};
+use crate::{ErrorKind, FrameError, Part, Step};
+
+/// Where in the stream decoding stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// In a header of which so many bytes agree with the template.
+    Header { seen: usize },
+    /// Behind a header that was accepted, with so many bytes behind it. Whatever the limit
+    /// becomes, it is not judged again.
+    Body(usize),
+    /// In the body of a bad frame.
+    Discard { body: u64, left: u64 },
+}
+
+impl StructHeader {
+    /// A whole frame with a plain header, if it is a good one.
+    #[inline]
+    pub(super) fn plain_frame(&mut self, input: &[u8]) -> Option<Step> {
+        let order = self.plain?;
+        let Stage::Header { .. } = self.stage else {
+            return None;
+        };
+        let (header, rest) = input.split_first_chunk::<4>()?;
+        let length = match order {
+            Order::Big => u32::from_be_bytes(*header),
+            Order::Little => u32::from_le_bytes(*header),
+        };
+        // Whatever is not plainly right is left to the long way, which says what is wrong.
+        let body = usize::try_from(length).ok()?;
+        if body > self.limits.largest() || body > rest.len() {
+            return None;
+        }
+        let end = 4 + self.limits.admit(length).ok()?;
+        Some(Step::Frame {
+            payload: 4..end,
+            consumed: end,
+        })
+    }
+
+    /// Finds any frame.
+    pub(super) fn find(&mut self, input: &[u8]) -> Result<Step, FrameError> {
+        let body = match self.stage {
+            Stage::Header { seen } => match self.accept(seen, input)? {
+                Some(body) => body,
+                None => return Ok(Step::Need(self.missing(input.len()))),
+            },
+            Stage::Body(body) => body,
+            Stage::Discard { .. } if input.is_empty() => return Ok(Step::Need(1)),
+            Stage::Discard { body, left } => {
+                return Ok(Step::Consumed(self.discard(body, left, input.len())));
+            }
+        };
+        let end = self.size + body;
+        if input.len() < end {
+            self.stage = Stage::Body(body);
+            return Ok(Step::Need(end - input.len()));
+        }
+        self.stage = Stage::Header { seen: 0 };
+        if !self.others.is_empty() {
+            self.received.clear();
+            self.received.extend_from_slice(&input[..self.size]);
+        }
+        Ok(Step::Frame {
+            payload: self.strip..end,
+            consumed: end,
+        })
+    }
+
+    /// Judges the header: the number of bytes behind it, or `None` while it is not complete.
+    #[inline]
+    fn accept(&mut self, seen: usize, input: &[u8]) -> Result<Option<usize>, FrameError> {
+        if !self.template.is_empty() {
+            let arrived = &input[..input.len().min(self.size)];
+            let seen = seen.min(arrived.len());
+            if let Some(position) = self.template.first_difference(seen, &arrived[seen..]) {
+                return Err(self.wrong_byte(position));
+            }
+        }
+        if input.len() < self.size {
+            self.stage = Stage::Header { seen: input.len() };
+            return Ok(None);
+        }
+        let body = self.length.read(input)?;
+        match self.limits.admit(body + self.kept() as u128) {
+            Ok(frame) => Ok(Some(frame - self.kept())),
+            Err(error) => Err(self.reject(error, body, input.len())),
+        }
+    }
+
+    /// How many bytes are missing until a header of which `arrived` have come can be judged
+    /// further: up to the next that must have a certain value, or its end.
+    #[cold]
+    fn missing(&self, arrived: usize) -> usize {
+        let next = self
+            .template
+            .next_checked(arrived)
+            .map_or(self.size, |position| position + 1);
+        next - arrived
+    }
+
+    #[cold]
+    fn wrong_byte(&self, position: usize) -> FrameError {
+        let expected = self.template.expected(position);
+        FrameError::malformed(format!(
+            "byte {position} of the header is not {expected:#04x}"
+        ))
+        .at(position)
+    }
+
+    /// Completes the error for a frame that the limits do not allow, and decides what comes next.
+    #[cold]
+    fn reject(&mut self, error: FrameError, body: u128, arrived: usize) -> FrameError {
+        let error = error.at(self.length.item().offset);
+        // A flood of empty frames is no bad frame but a bad peer: each of them is allowed.
+        let flood = error.kind() != ErrorKind::TooLong && self.limits.permit(0).is_ok();
+        if flood || !self.limits.skips() {
+            return error;
+        }
+        let (Ok(body), Ok(whole)) = (u64::try_from(body), u64::try_from(body + self.size as u128))
+        else {
+            // No stream is that long.
+            return error;
+        };
+        error.skipping(self.discard(body, whole, arrived))
+    }
+
+    /// Drops what has arrived of a bad frame of which so many bytes are left, and says how many
+    /// that is.
+    #[cold]
+    fn discard(&mut self, body: u64, left: u64, arrived: usize) -> usize {
+        let gone = usize::try_from(left).map_or(arrived, |left| left.min(arrived));
+        let left = left - gone as u64;
+        self.stage = if left == 0 {
+            Stage::Header { seen: 0 }
+        } else {
+            Stage::Discard { body, left }
+        };
+        gone
+    }
+
+    /// What it means that the stream ends here, where `arrived` bytes are no whole frame.
+    pub(super) fn end(&self, arrived: usize) -> Result<Step, FrameError> {
+        Err(match self.stage {
+            Stage::Header { .. } if arrived == 0 => return Ok(Step::End),
+            Stage::Header { .. } => FrameError::truncated(Part::Header, arrived, self.size),
+            Stage::Body(body) => {
+                FrameError::truncated(Part::Body, arrived.saturating_sub(self.size), body)
+            }
+            Stage::Discard { body, left } => {
+                let have = usize::try_from(body - left).unwrap_or(usize::MAX);
+                FrameError::truncated(Part::Body, have, usize::try_from(body).ok())
+            }
+        })
+    }
+}

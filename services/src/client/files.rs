@@ -1,0 +1,280 @@
+//! Moves files to and from the server.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{Client, ClientError};
+use crate::{
+    Body, BodyError, Code, Fields, Part, Status, Verb,
+    files::{Digest, FileName, Hasher, Version},
+    native::Reply,
+};
+
+/// Bytes read from a local file at once.
+const CHUNK: usize = 256 * 1024;
+
+/// A file as the server lists it. Its name is checked: it can be one component of a path, and
+/// nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RemoteFile {
+    /// Its name.
+    pub name: FileName,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: SystemTime,
+    /// Which version of the name it is.
+    pub version: Version,
+}
+
+/// A page of the server's files, in the order of their names' bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The files.
+    pub files: Vec<RemoteFile>,
+    /// What to give as `after` for the next page, if there is one.
+    pub next: Option<FileName>,
+}
+
+/// A file that the server has stored for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Uploaded {
+    /// Its size in bytes.
+    pub size: u64,
+    /// The digest of its bytes, the same here and there.
+    pub digest: Digest,
+    /// Whether it took the place of an older version.
+    pub replaced: bool,
+}
+
+impl Client {
+    /// Stores what `content` holds as `name`. With `size` known the server can refuse at once.
+    ///
+    /// Unless it is `Ok`, nothing was stored under the name, or (if the connection was lost) it is
+    /// not known; the old version is whole in any case.
+    pub async fn put(
+        &mut self,
+        name: &FileName,
+        size: Option<u64>,
+        overwrite: bool,
+        content: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Result<Uploaded, ClientError> {
+        let mut arguments = Fields::new().with("name", name);
+        if let Some(size) = size {
+            arguments.set("size", size);
+        }
+        if overwrite {
+            arguments.set("overwrite", true);
+        }
+        let sent = Arc::new(OnceLock::new());
+        let source = Source { content, hasher: Digest::hasher(), sent: sent.clone() };
+        let body = Body::from_stream(stream::unfold(Some(source), async |source| {
+            source?.next().await
+        }));
+        let result = self.call(Verb::PUT, arguments, body).await;
+        if let Some(Read::Failed(kind)) = sent.get() {
+            return Err(ClientError::Source((*kind).into()));
+        }
+        let reply = result?;
+        let details = reply.details();
+        let (size, digest) = (details.require("size")?, details.require("digest")?);
+        if sent.get() != Some(&Read::Whole(size, digest)) {
+            return Err(ClientError::Nonsense(
+                "another size or digest than that of what was sent".to_owned(),
+            ));
+        }
+        Ok(Uploaded {
+            size,
+            digest,
+            replaced: details.get("replaced")?.unwrap_or(false),
+        })
+    }
+
+    /// A page of the files, from behind `after` on.
+    pub async fn list(&mut self, after: Option<&FileName>) -> Result<Listing, ClientError> {
+        let mut arguments = Fields::new();
+        if let Some(after) = after {
+            arguments.set("after", after);
+        }
+        let details = self.ask(Verb::LIST, arguments).await?;
+        let files: Vec<Fields> = details.require("files")?;
+        let next: Option<String> = details.get("next")?;
+        Ok(Listing {
+            files: files.iter().map(remote_file).collect::<Result<_, _>>()?,
+            next: next.as_deref().map(checked).transpose()?,
+        })
+    }
+
+    /// All files, page by page.
+    pub async fn list_all(&mut self) -> Result<Vec<RemoteFile>, ClientError> {
+        let mut page = self.list(None).await?;
+        let mut files = std::mem::take(&mut page.files);
+        while let Some(after) = page.next.take() {
+            page = self.list(Some(&after)).await?;
+            // A server that never advances would keep us here for ever.
+            if page.files.first().is_none_or(|first| first.name <= after) {
+                return Err(ClientError::Nonsense("a page that does not follow the one before".to_owned()));
+            }
+            files.append(&mut page.files);
+        }
+        Ok(files)
+    }
+
+    /// Fetches a file.
+    pub async fn get(&mut self, name: &FileName) -> Result<Download<'_>, ClientError> {
+        self.get_version(name, None).await
+    }
+
+    /// Fetches a file if it is still `version`: what was chosen from a list is what comes, or
+    /// nothing does.
+    pub async fn get_version(
+        &mut self,
+        name: &FileName,
+        version: Option<Version>,
+    ) -> Result<Download<'_>, ClientError> {
+        self.resume(name, version, Digest::hasher()).await
+    }
+
+    /// Fetches the rest of a file whose beginning is here and has gone through `have`.
+    pub async fn resume(
+        &mut self,
+        name: &FileName,
+        version: Option<Version>,
+        have: Hasher,
+    ) -> Result<Download<'_>, ClientError> {
+        let mut arguments = Fields::new().with("name", name);
+        if have.count() > 0 {
+            arguments.set("offset", have.count());
+        }
+        if let Some(version) = version {
+            arguments.set("version", version);
+        }
+        let reply = self.call(Verb::GET, arguments, Body::none()).await?;
+        let file = remote_file(reply.details())?;
+        if file.name != *name || version.is_some_and(|version| version != file.version) {
+            return Err(ClientError::Nonsense("another file than the one asked for".to_owned()));
+        }
+        if !reply.has_body() || have.count() > file.size {
+            return Err(ClientError::Nonsense("a file without its bytes".to_owned()));
+        }
+        Ok(Download { reply, file, hasher: have })
+    }
+
+    /// Removes a file.
+    pub async fn remove(&mut self, name: &FileName) -> Result<(), ClientError> {
+        self.ask(Verb::REMOVE, Fields::new().with("name", name)).await.map(drop)
+    }
+}
+
+/// A file on its way here.
+#[derive(Debug)]
+pub struct Download<'a> {
+    reply: Reply<'a>,
+    file: RemoteFile,
+    hasher: Hasher,
+}
+
+impl Download<'_> {
+    /// The file, as it was when the download began.
+    pub fn file(&self) -> &RemoteFile {
+        &self.file
+    }
+
+    /// The next bytes. `None` comes only when all have come and their digest agrees with the
+    /// server's; more bytes than announced are an error. Cancel safe.
+    pub async fn read(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            match self.reply.next().await {
+                Some(Ok(Part::Data(bytes))) => {
+                    self.hasher.update(&bytes);
+                    if self.hasher.count() > self.file.size {
+                        return Err(ClientError::Nonsense("more bytes than announced".to_owned()));
+                    }
+                    return Ok(Some(bytes));
+                }
+                Some(Ok(Part::End(trailer))) => {
+                    let digest: Digest = trailer.require("digest")?;
+                    if self.hasher.count() < self.file.size {
+                        return Err(ClientError::Nonsense("fewer bytes than announced".to_owned()));
+                    }
+                    if self.hasher.digest() != digest {
+                        return Err(ClientError::Nonsense("a digest that is not the file's".to_owned()));
+                    }
+                    return Ok(None);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(ClientError::Body(error)),
+                None => return Err(ClientError::Body(BodyError::ConnectionLost)),
+            }
+        }
+    }
+
+    /// The digest of what has come so far; at the end, of the file.
+    pub fn digest(&self) -> Digest {
+        self.hasher.digest()
+    }
+}
+
+/// How the reading of a local file went.
+#[derive(Debug, PartialEq)]
+enum Read {
+    Whole(u64, Digest),
+    Failed(std::io::ErrorKind),
+}
+
+/// A local file on its way to the server.
+struct Source<R> {
+    content: R,
+    hasher: Hasher,
+    sent: Arc<OnceLock<Read>>,
+}
+
+impl<R: AsyncRead + Unpin> Source<R> {
+    async fn next(mut self) -> Option<(Result<Part, BodyError>, Option<Self>)> {
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        // Whole chunks, however little each read gives.
+        while chunk.len() < CHUNK {
+            match self.content.read_buf(&mut chunk).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    let _ = self.sent.set(Read::Failed(error.kind()));
+                    let status = Status::new(Code::from_static("cancelled"), "the client could not read it");
+                    return Some((Err(BodyError::Aborted(status)), None));
+                }
+            }
+        }
+        if chunk.is_empty() {
+            let digest = self.hasher.digest();
+            let _ = self.sent.set(Read::Whole(self.hasher.count(), digest));
+            return Some((Ok(Part::End(Fields::new().with("digest", digest))), None));
+        }
+        self.hasher.update(&chunk);
+        Some((Ok(Part::Data(chunk.freeze())), Some(self)))
+    }
+}
+
+fn checked(name: &str) -> Result<FileName, ClientError> {
+    FileName::existing(name)
+        .map_err(|error| ClientError::Nonsense(format!("a file name that is none: {error}")))
+}
+
+fn remote_file(fields: &Fields) -> Result<RemoteFile, ClientError> {
+    let seconds: u64 = fields.get("modified")?.unwrap_or(0);
+    let modified = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    Ok(RemoteFile {
+        name: checked(&fields.require::<String>("name")?)?,
+        size: fields.require("size")?,
+        modified: modified.unwrap_or(UNIX_EPOCH),
+        version: fields.require("version")?,
+    })
+}

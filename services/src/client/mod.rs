@@ -1,0 +1,163 @@
+//! The services' verbs as an async Rust API, over any framing.
+//!
+//! Nothing that a server says is believed: names are checked before they can become paths, sizes and
+//! digests are compared, texts are shown escaped, and only an end that is said is a success.
+//!
+//! ```no_run
+//! use framing::{StructHeader, client::dial};
+//! use services::{client::{Client, Command}, login::Password};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let io = dial(&"tcp://127.0.0.1:8002".parse()?).await?;
+//! let mut client = Client::new(io, StructHeader::default())?;
+//! client.login("admin", Password::new("secret")?).await?;
+//!
+//! let mut exec = client.exec(Command::program(["uname", "-a"])).await?;
+//! let ended = exec.wait(|output| print!("{output:?}")).await?;
+//! println!("{}", ended.outcome);
+//! # Ok(()) }
+//! ```
+
+mod exec;
+mod files;
+
+use framing::Framing;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use exec::{Command, Exec, ExecInput};
+pub use files::{Download, Listing, RemoteFile, Uploaded};
+
+use crate::{
+    Body, BodyError, Code, FieldError, Fields, Status, Verb,
+    escape::escaped,
+    login::{Password, Right},
+    native::{CallError, Caller, Reply, Unsuitable},
+};
+
+/// Why something a client asked for was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The server says so.
+    #[error("{}", escaped(&.0.to_string()).limit(1024))]
+    Refused(Status),
+    /// The connection is lost, or the server does not keep to the dialect.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The end of what was to come never came.
+    #[error("{}", escaped(&.0.to_string()).limit(1024))]
+    Body(BodyError),
+    /// The server's answer makes no sense.
+    #[error("the server's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// What was to be sent could not be read.
+    #[error("cannot read what is to be sent: {0}")]
+    Source(std::io::Error),
+}
+
+impl ClientError {
+    /// The server's status, if it refused.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Refused(status) | Self::Body(BodyError::Aborted(status)) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether the name or the password was wrong.
+    pub fn is_wrong_credentials(&self) -> bool {
+        self.status().is_some_and(|status| *status.code() == Code::WRONG_CREDENTIALS)
+    }
+
+    /// Whether the connection went away in the middle.
+    pub fn is_connection_lost(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Body(BodyError::ConnectionLost))
+    }
+}
+
+impl From<FieldError> for ClientError {
+    fn from(error: FieldError) -> Self {
+        Self::Nonsense(escaped(&error.to_string()).to_string())
+    }
+}
+
+/// Who one is, as the server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Account {
+    /// The account's name, as it came: escape it before you show it.
+    pub name: String,
+    /// What it may do; rights unknown here are left out.
+    pub rights: Vec<Right>,
+}
+
+/// A connection to a server, one request at a time.
+#[derive(Debug)]
+pub struct Client {
+    caller: Caller,
+}
+
+impl Client {
+    /// Speaks the native dialect over `io` in `framing`.
+    pub fn new<I, F>(io: I, framing: F) -> Result<Self, Unsuitable>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Framing + Send + 'static,
+    {
+        Ok(Self {
+            caller: Caller::new(io, framing)?,
+        })
+    }
+
+    /// Sends any request; for the verbs of other services than these.
+    ///
+    /// A response other than `ok` is [`ClientError::Refused`].
+    pub async fn call(
+        &mut self,
+        verb: Verb,
+        arguments: Fields,
+        body: Body,
+    ) -> Result<Reply<'_>, ClientError> {
+        let reply = self.caller.call(verb, arguments, body).await?;
+        if reply.status().is_ok() {
+            Ok(reply)
+        } else {
+            Err(ClientError::Refused(reply.status().clone()))
+        }
+    }
+
+    /// Sends a request without a body whose response has none.
+    async fn ask(&mut self, verb: Verb, arguments: Fields) -> Result<Fields, ClientError> {
+        let reply = self.call(verb, arguments, Body::none()).await?;
+        if reply.has_body() {
+            return Err(ClientError::Nonsense("a body came where none is due".to_owned()));
+        }
+        Ok(reply.details().clone())
+    }
+
+    /// Asks whether the server is there.
+    pub async fn ping(&mut self) -> Result<(), ClientError> {
+        self.ask(Verb::PING, Fields::new()).await.map(drop)
+    }
+
+    /// Logs in, for the rest of the connection.
+    pub async fn login(&mut self, name: &str, password: Password) -> Result<Account, ClientError> {
+        let arguments = Fields::new()
+            .with("name", name)
+            .with("password", password.expose());
+        account(&self.ask(Verb::LOGIN, arguments).await?)
+    }
+
+    /// Asks who one is.
+    pub async fn whoami(&mut self) -> Result<Account, ClientError> {
+        account(&self.ask(Verb::WHOAMI, Fields::new()).await?)
+    }
+}
+
+fn account(details: &Fields) -> Result<Account, ClientError> {
+    let rights: Vec<String> = details.require("rights")?;
+    Ok(Account {
+        name: details.require("name")?,
+        rights: rights.iter().filter_map(|right| right.parse().ok()).collect(),
+    })
+}

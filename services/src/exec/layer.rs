@@ -1,0 +1,377 @@
+//! The exec service: runs commands for those who may.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::io::AsyncWriteExt;
+
+use super::{
+    Allow, Command, Ended, Event, Handle as Process, Limits, Outcome, Output, Running, Setup,
+    Spawner, Stdin,
+};
+use crate::{
+    Authed, Body, BodyError, Code, FieldError, Fields, Handle, HandleLayer, Part, Request,
+    Response, Session, Status, Verb,
+    audit::{Audit, AuditEvent, LogAudit},
+    login::{Identity, Right},
+};
+
+/// Answers [`Verb::EXEC`].
+///
+/// Arguments: `argv` (a list: the program and what follows it) or `shell` (one line for the shell);
+/// `timeout` (seconds, may be a fraction), which can shorten the server's limit; `stdin`, whether
+/// the request's body is the command's standard input (otherwise that is at its end from the start,
+/// and the body holds controls only).
+///
+/// A right decides: with `exec` one may run the programs of the [`Allow`] list by argument vector;
+/// with `shell`, where the server has it [enabled](Self::shell), any program and any line.
+///
+/// The response's body has the output as it comes, and ends with the outcome: `outcome` (`exit`,
+/// `signal`, `timed-out`, `output-cap`, `killed`), `code` or `detail`, and `held_output` if something
+/// in the background still held the output. Controls in the request's body: `signal` with a name
+/// such as `INT`, for the command's whole process group; `cancel`.
+///
+/// When the peer hangs up, the command is ended.
+#[derive(Clone)]
+pub struct Exec {
+    spawner: Arc<dyn Spawner>,
+    allow: Arc<Allow>,
+    shell: bool,
+    limits: Limits,
+    audit: Arc<dyn Audit>,
+}
+
+impl Exec {
+    /// Runs what `allow` lists, by `spawner`, without limits.
+    pub fn new(spawner: impl Spawner, allow: Allow) -> Self {
+        Self {
+            spawner: Arc::new(spawner),
+            allow: Arc::new(allow),
+            shell: false,
+            limits: Limits::new(),
+            audit: Arc::new(LogAudit),
+        }
+    }
+
+    /// Lets those with the right `shell` run anything (`false`).
+    #[must_use]
+    pub fn shell(mut self, enabled: bool) -> Self {
+        self.shell = enabled;
+        self
+    }
+
+    /// Sets the limits of every command.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets where starts and ends are noted (the log).
+    #[must_use]
+    pub fn audit(mut self, audit: Arc<dyn Audit>) -> Self {
+        self.audit = audit;
+        self
+    }
+
+    /// The service as a layer.
+    pub fn into_layer(self) -> HandleLayer<Self> {
+        HandleLayer::new(self)
+    }
+
+    /// The command that a request asks for, if its identity may run it.
+    fn authorize(&self, asked: Asked, identity: &Identity) -> Result<Command, Status> {
+        let anything = self.shell && identity.rights.contains(Right::Shell);
+        match asked {
+            Asked::Line(line) if anything => Ok(Command::shell(line)),
+            Asked::Line(_) if self.shell => {
+                Err(not_allowed("a shell line needs the right `shell`"))
+            }
+            Asked::Line(_) => Err(not_allowed("shell lines are switched off on this server")),
+            Asked::Vector(program, arguments) if anything => {
+                Ok(Command::arguments(program, arguments))
+            }
+            Asked::Vector(..) if !identity.rights.contains(Right::Exec) => {
+                Err(not_allowed("running a program needs the right `exec`"))
+            }
+            Asked::Vector(program, arguments) => {
+                let path = self.allow.check(&program).map_err(|denied| {
+                    not_allowed(crate::escape::escaped(&denied.to_string()).to_string())
+                })?;
+                Ok(Command::arguments(path, arguments))
+            }
+        }
+    }
+
+    async fn run(self, Authed { request, identity }: Authed<Request>) -> Result<Response, Status> {
+        let arguments = Arguments::read(&request.arguments)?;
+        let subject = arguments.asked.to_string();
+        let record = Record {
+            audit: self.audit.clone(),
+            session: request.session.clone(),
+            who: identity.name.clone(),
+            subject,
+        };
+        let command = self
+            .authorize(arguments.asked, &identity)
+            .inspect_err(|status| {
+                record.note("exec", status.code().as_str());
+            })?;
+        let mut limits = self.limits.clone();
+        if let Some(asked) = arguments.timeout {
+            limits.timeout = Some(limits.timeout.map_or(asked, |limit| limit.min(asked)));
+        }
+        let mut setup = Setup::new().limits(limits);
+        if arguments.stdin {
+            setup = setup.pipe_stdin();
+        }
+        let mut running = self.spawner.spawn(command, setup).await.map_err(|error| {
+            record.note("exec", error.kind());
+            let code = match error.kind() {
+                "exhausted" => Code::BUSY,
+                "not-found" => Code::from_static("program-not-found"),
+                "invalid-command" | "too-long" => Code::BAD_REQUEST,
+                _ => Code::from_static("cannot-run"),
+            };
+            Status::new(code, crate::escape::escaped(&error.to_string()).to_string())
+        })?;
+        record.note("exec", "started");
+        let stdin = running.take_stdin();
+        let inward = Box::pin(feed(request.body, stdin, running.handle()));
+        let session = request.session;
+        let hung_up = Box::pin(async move { session.hung_up().await });
+        let output = OutputStream {
+            running,
+            inward: Some(inward),
+            hung_up: Some(hung_up),
+            record: Some(record),
+        };
+        Ok(Response::ok().with_body(Body::from_stream(output)))
+    }
+}
+
+impl Handle<Authed<Request>> for Exec {
+    fn takes(&self, verb: &Verb) -> bool {
+        *verb == Verb::EXEC
+    }
+
+    async fn handle(self, request: Authed<Request>) -> Response {
+        self.run(request).await.unwrap_or_else(Response::from)
+    }
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec")
+            .field("allow", &self.allow)
+            .field("shell", &self.shell)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn not_allowed(sentence: impl Into<std::borrow::Cow<'static, str>>) -> Status {
+    Status::new(Code::NOT_ALLOWED, sentence)
+}
+
+/// What a request asks to be run.
+enum Asked {
+    Vector(OsString, Vec<OsString>),
+    Line(OsString),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => f.write_str(&line.to_string_lossy()),
+            Self::Vector(program, arguments) => {
+                f.write_str(&program.to_string_lossy())?;
+                arguments
+                    .iter()
+                    .try_for_each(|word| write!(f, " {}", word.to_string_lossy()))
+            }
+        }
+    }
+}
+
+struct Arguments {
+    asked: Asked,
+    timeout: Option<Duration>,
+    stdin: bool,
+}
+
+impl Arguments {
+    fn read(fields: &Fields) -> Result<Self, Status> {
+        fields.only(&["argv", "shell", "timeout", "stdin"])?;
+        let vector: Option<Vec<String>> = fields.get("argv")?;
+        let line: Option<String> = fields.get("shell")?;
+        let asked = match (vector, line) {
+            (Some(vector), None) => {
+                let mut words = vector.into_iter().map(OsString::from);
+                let program = words.next().ok_or_else(|| FieldError::Mistyped {
+                    name: "argv".to_owned(),
+                    reason: "it names no program".to_owned(),
+                })?;
+                Asked::Vector(program, words.collect())
+            }
+            (None, Some(line)) => Asked::Line(line.into()),
+            _ => {
+                let sentence = "one of `argv` and `shell` must be given, and not both";
+                return Err(Status::new(Code::BAD_REQUEST, sentence));
+            }
+        };
+        let timeout: Option<f64> = fields.get("timeout")?;
+        let timeout = timeout
+            .map(Duration::try_from_secs_f64)
+            .transpose()
+            .map_err(|error| {
+                Status::new(
+                    Code::BAD_REQUEST,
+                    format!("`timeout` is no number of seconds: {error}"),
+                )
+            })?;
+        Ok(Self {
+            asked,
+            timeout,
+            stdin: fields.get("stdin")?.unwrap_or(false),
+        })
+    }
+}
+
+/// Carries the request's body to the command: standard input and controls.
+async fn feed(mut body: Body, mut stdin: Option<Stdin>, process: Process) {
+    while let Some(part) = body.next().await {
+        match part {
+            Ok(Part::Data(bytes)) => {
+                // A command that closes its standard input, or ends, need not read it all.
+                if let Some(writer) = &mut stdin
+                    && writer.write_all(&bytes).await.is_err()
+                {
+                    stdin = None;
+                }
+            }
+            Ok(Part::Control(fields)) => control(&fields, &process),
+            Ok(Part::End(_)) => {
+                if let Some(mut writer) = stdin.take() {
+                    let _ = writer.shutdown().await;
+                }
+            }
+            Ok(_) => {}
+            Err(BodyError::Aborted(_)) => process.kill("cancelled by the client"),
+            Err(_) => process.kill("the client is gone"),
+        }
+    }
+}
+
+fn control(fields: &Fields, process: &Process) {
+    if fields.get("cancel") == Ok(Some(true)) {
+        process.kill("cancelled by the client");
+    }
+    if let Ok(Some(name)) = fields.get::<String>("signal") {
+        // An unknown name, or a command that has ended: there is nobody to tell but the log.
+        match name.parse() {
+            Ok(signal) => {
+                if let Err(error) = process.signal(signal) {
+                    tracing::debug!(%error, "a signal was not sent");
+                }
+            }
+            Err(_) => tracing::debug!("a client asked for an unknown signal"),
+        }
+    }
+}
+
+/// Notes the start and the end of one command.
+struct Record {
+    audit: Arc<dyn Audit>,
+    session: Session,
+    who: String,
+    subject: String,
+}
+
+impl Record {
+    fn note(&self, action: &'static str, outcome: &str) {
+        self.audit.record(AuditEvent::new(
+            &self.session,
+            &self.who,
+            action,
+            &self.subject,
+            outcome,
+        ));
+    }
+}
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The response's body: the command's output, then its outcome. Dropping it ends the command.
+struct OutputStream {
+    running: Running,
+    /// Standard input and controls, until the request's body has ended.
+    inward: Option<Work>,
+    hung_up: Option<Work>,
+    /// Until the end has been noted.
+    record: Option<Record>,
+}
+
+impl Stream for OutputStream {
+    type Item = Result<Part, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if poll_once(&mut self.hung_up, cx) {
+            self.running.kill("the client is gone");
+        }
+        poll_once(&mut self.inward, cx);
+        self.running.poll_next(cx).map(|event| {
+            Some(Ok(match event? {
+                Event::Output(Output::Stdout(bytes)) => Part::Stdout(bytes),
+                Event::Output(Output::Stderr(bytes)) => Part::Stderr(bytes),
+                Event::Ended(ended) => {
+                    if let Some(record) = self.record.take() {
+                        record.note("exec-end", &ended.outcome.to_string());
+                    }
+                    Part::End(trailer(&ended))
+                }
+            }))
+        })
+    }
+}
+
+/// Polls work that is not done; true when it is done now.
+fn poll_once(work: &mut Option<Work>, cx: &mut Context<'_>) -> bool {
+    let done = work
+        .as_mut()
+        .is_some_and(|work| work.as_mut().poll(cx).is_ready());
+    if done {
+        *work = None;
+    }
+    done
+}
+
+impl Drop for OutputStream {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            record.note("exec-end", Outcome::ConnectionLost.kind());
+        }
+    }
+}
+
+fn trailer(ended: &Ended) -> Fields {
+    let mut trailer = Fields::new().with("outcome", ended.outcome.kind());
+    if let Some(code) = ended.outcome.code() {
+        trailer.set("code", code);
+    }
+    if let Some(detail) = ended.outcome.detail() {
+        trailer.set("detail", detail);
+    }
+    if ended.held_output {
+        trailer.set("held_output", true);
+    }
+    trailer
+}

@@ -1,0 +1,127 @@
+//! Reads one version of a file in large pieces, one piece ahead.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::mem;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::folder::{Folder, info_of};
+use super::{PIECE, joined};
+use crate::files::error::StoreError;
+use crate::files::name::FileName;
+use crate::files::store::{BoxFuture, Download, FileInfo, ReadFrom};
+
+/// A download from a folder.
+///
+/// It holds the opened file, so the version stays whole when its name goes to another.
+#[derive(Debug)]
+pub(super) struct DirectoryDownload {
+    info: FileInfo,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Ready(Reader, Bytes),
+    Reading(JoinHandle<Result<(Reader, Bytes), StoreError>>),
+    End(Result<(), StoreError>),
+}
+
+impl DirectoryDownload {
+    /// Opens `name` and reads its first piece, which of most files is all of it. Blocks.
+    pub(super) fn open(
+        folder: &Folder,
+        name: FileName,
+        from: ReadFrom,
+    ) -> Result<Self, StoreError> {
+        let (mut file, info) = folder.open_file(&name)?;
+        let (offset, left) = from.check(&info)?;
+        file.seek(SeekFrom::Start(offset))
+            .map_err(|error| StoreError::from_io("reading a file", &error))?;
+        let reader = Reader {
+            file,
+            left,
+            info: info.clone(),
+            outcome: Ok(()),
+        };
+        let (reader, piece) = reader.read()?;
+        Ok(Self {
+            info,
+            state: State::Ready(reader, piece),
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if let State::Reading(job) = &mut self.state {
+            self.state = match joined(job.await) {
+                Ok((reader, piece)) => State::Ready(reader, piece),
+                Err(error) => State::End(Err(error)),
+            };
+        }
+        let ended = State::End(Err(StoreError::Ended));
+        match mem::replace(&mut self.state, ended) {
+            State::Ready(reader, piece) => {
+                self.state = if reader.left > 0 {
+                    State::Reading(tokio::task::spawn_blocking(move || reader.read()))
+                } else {
+                    State::End(reader.outcome)
+                };
+                if !piece.is_empty() {
+                    return Ok(Some(piece));
+                }
+            }
+            other => self.state = other,
+        }
+        match &self.state {
+            State::End(outcome) => outcome.clone().map(|()| None),
+            // Only the last piece can be empty.
+            _ => Err(StoreError::Ended),
+        }
+    }
+}
+
+impl Download for DirectoryDownload {
+    fn info(&self) -> &FileInfo {
+        &self.info
+    }
+
+    fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        Box::pin(self.next())
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    file: File,
+    left: u64,
+    info: FileInfo,
+    /// Whether the file was still the same when the last piece had been read.
+    outcome: Result<(), StoreError>,
+}
+
+impl Reader {
+    /// Reads the next piece. Blocks.
+    fn read(mut self) -> Result<(Self, Bytes), StoreError> {
+        let failed = |error: &_| StoreError::from_io("reading a file", error);
+        let wanted = self.left.min(PIECE as u64);
+        let mut piece = Vec::with_capacity(wanted as usize);
+        (&self.file)
+            .take(wanted)
+            .read_to_end(&mut piece)
+            .map_err(|error| failed(&error))?;
+        if (piece.len() as u64) < wanted {
+            return Err(StoreError::Changed);
+        }
+        self.left -= wanted;
+        if self.left == 0 {
+            let stat = rustix::fs::fstat(&self.file).map_err(|error| failed(&error.into()))?;
+            let now = info_of(self.info.name.clone(), &stat);
+            if now.version != self.info.version {
+                self.outcome = Err(StoreError::Changed);
+            }
+        }
+        Ok((self, piece.into()))
+    }
+}

@@ -1,0 +1,410 @@
+//! Serves the native dialect on connections.
+
+use std::{
+    future::{Future, pending, poll_fn, ready},
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use framing::{
+    Connection, Error, Framing,
+    serve::{BoxError, Drain, Handler, Peer},
+};
+use futures_core::Stream;
+use futures_sink::Sink;
+use futures_util::StreamExt;
+use pin_project::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+use tower_service::Service;
+use tracing::error;
+
+use super::{
+    transfer::{Incoming, NativeError, Outgoing},
+    wire::{ResponseHead, Wire},
+};
+use crate::{Body, Code, Fields, Request, Response, Session, Status};
+
+/// How long an orderly close may take.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Parts of a request's body that wait for the service.
+const WAITING_PARTS: usize = 4;
+
+/// The native dialect for [`serve_with`](framing::serve::serve_with): turns frames into
+/// [`Request`]s for a service made for each connection, and [`Response`]s into frames.
+///
+/// Requests of a connection are answered one after the other, in order. A request's body and its
+/// response's flow at the same time, each with back-pressure of its own: what the service does not
+/// take is not read, and what the peer does not take is not asked of the service. One frame is read
+/// ahead of the present request's end.
+///
+/// A service that fails or panics gives an `internal` response, and the connection lives. When the
+/// peer closes its side the present request goes on, and [`Session::hung_up`] tells the service;
+/// when the connection breaks, the service's future and bodies are dropped.
+#[derive(Clone, Debug)]
+pub struct NativeServer<M> {
+    make_service: M,
+    options: ServerOptions,
+}
+
+#[derive(Clone, Debug)]
+struct ServerOptions {
+    frame_limit_before_login: Option<usize>,
+    login_deadline: Option<Duration>,
+}
+
+impl<M> NativeServer<M> {
+    /// Serves with what `make_service` (a tower service of [`Session`]s) makes for each connection.
+    pub fn new(make_service: M) -> Self {
+        let options = ServerOptions {
+            frame_limit_before_login: None,
+            login_deadline: None,
+        };
+        Self {
+            make_service,
+            options,
+        }
+    }
+
+    /// For connections that begin with a login: until then a frame may have no more than
+    /// `frame_limit` bytes, and it must have come within `deadline` of the connection's start,
+    /// however busy the peer is.
+    pub fn before_login(mut self, frame_limit: usize, deadline: Duration) -> Self {
+        self.options.frame_limit_before_login = Some(frame_limit);
+        self.options.login_deadline = Some(deadline);
+        self
+    }
+}
+
+impl<Io, F, M, S> Handler<Connection<Io, F>> for NativeServer<M>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Framing + Send + 'static,
+    M: Service<Session, Response = S> + Clone + Send + Sync + 'static,
+    M::Error: Into<BoxError>,
+    M::Future: Send,
+    S: Service<Request, Response = Response> + Send + 'static,
+    S::Error: Into<BoxError> + Send,
+    S::Future: Send,
+{
+    fn handle(
+        &self,
+        connection: Connection<Io, F>,
+        peer: Peer,
+        drain: Drain,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+        let mut make_service = self.make_service.clone();
+        let options = self.options.clone();
+        async move {
+            let wire = Wire::over(connection.framing())?;
+            let session = Session::new(peer, connection.framing().max_frame());
+            if let Some(bytes) = options.frame_limit_before_login {
+                session.limit_frames(bytes);
+            }
+            poll_fn(|cx| make_service.poll_ready(cx))
+                .await
+                .map_err(Into::into)?;
+            let service = make_service
+                .call(session.clone())
+                .await
+                .map_err(Into::into)?;
+            let deadline = options
+                .login_deadline
+                .map(|limit| sleep_until(Instant::now() + limit));
+            let ahead = Ahead::Nothing;
+            let mut served = Served {
+                connection,
+                wire,
+                session,
+                service,
+                ahead,
+            };
+            let result = served.run(&drain, pin!(deadline)).await;
+            served.session.hang_up();
+            if result.is_ok() {
+                served.close().await;
+            }
+            Ok(result?)
+        }
+    }
+}
+
+/// One connection with its service.
+struct Served<Io, F, S> {
+    connection: Connection<Io, F>,
+    wire: Wire,
+    session: Session,
+    service: S,
+    ahead: Ahead,
+}
+
+/// What has been read behind the present request.
+enum Ahead {
+    Nothing,
+    Frame(Bytes),
+    /// The peer has closed its side.
+    End,
+    /// What comes cannot be read.
+    Failed(Error),
+}
+
+impl<Io, F, S> Served<Io, F, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    F: Framing,
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    /// Answers requests until the peer ends, the session is to be closed, or the server stops.
+    async fn run(
+        &mut self,
+        drain: &Drain,
+        mut deadline: Pin<&mut Option<Sleep>>,
+    ) -> Result<(), NativeError> {
+        let session = self.session.clone();
+        while !session.is_closing() {
+            let frame = tokio::select! {
+                biased;
+                () = login_timeout(&session, deadline.as_mut()) => return Err(NativeError::LoginTimeout),
+                () = drain.requested() => return Ok(()),
+                frame = self.next_frame() => frame?,
+            };
+            let Some(frame) = frame else {
+                return Ok(());
+            };
+            tokio::select! {
+                biased;
+                answered = self.answer(frame) => answered?,
+                () = login_timeout(&session, deadline.as_mut()) => return Err(NativeError::LoginTimeout),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next request's head; none at the end.
+    async fn next_frame(&mut self) -> Result<Option<Bytes>, NativeError> {
+        match mem::replace(&mut self.ahead, Ahead::Nothing) {
+            Ahead::Frame(frame) => return Ok(Some(frame)),
+            Ahead::Failed(error) => return Err(error.into()),
+            Ahead::End => return Ok(None),
+            Ahead::Nothing => {}
+        }
+        let limit = self.session.frame_limit();
+        self.connection.framing_mut().set_max_frame(limit);
+        Ok(self.connection.next().await.transpose()?)
+    }
+
+    /// Runs one request to its end: its body in, the response and its body out.
+    async fn answer(&mut self, frame: Bytes) -> Result<(), NativeError> {
+        let head = match self.wire.read_request(&frame) {
+            Ok(head) => head,
+            Err(error) => {
+                // Whether a body follows cannot be known, so this is the last answer.
+                self.session.close();
+                let status = Status::new(Code::BAD_REQUEST, error.to_string());
+                return self
+                    .exchange(Incoming::none(self.wire), ready(status.into()))
+                    .await;
+            }
+        };
+        drop(frame);
+        let (incoming, body) = if head.body {
+            let (reader, body) = Body::channel(WAITING_PARTS);
+            (Incoming::new(self.wire, reader), body)
+        } else {
+            (Incoming::none(self.wire), Body::none())
+        };
+        let request = Request::new(head.verb, self.session.clone())
+            .with_arguments(head.args)
+            .with_body(body);
+        if let Err(error) = poll_fn(|cx| self.service.poll_ready(cx)).await {
+            let error = error.into();
+            error!(error, "the service cannot take requests any more");
+            self.session.close();
+            return self.exchange(incoming, ready(internal())).await;
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.service.call(request))) {
+            Ok(future) => {
+                let response = Caught {
+                    future,
+                    session: self.session.clone(),
+                };
+                self.exchange(incoming, response).await
+            }
+            Err(_) => {
+                error!("a service panicked when it was called");
+                self.exchange(incoming, ready(internal())).await
+            }
+        }
+    }
+
+    /// Moves a request's body in and its response out, both at once.
+    async fn exchange(
+        &mut self,
+        mut incoming: Incoming,
+        response: impl Future<Output = Response>,
+    ) -> Result<(), NativeError> {
+        let mut response = pin!(response);
+        let mut outgoing = None;
+        poll_fn(|cx| {
+            self.poll_inward(&mut incoming, cx)?;
+            if outgoing.is_none()
+                && let Poll::Ready(response) = response.as_mut().poll(cx)
+            {
+                outgoing = Some(self.begin(response)?);
+            }
+            let mut connection = Pin::new(&mut self.connection);
+            let sent = match &mut outgoing {
+                Some(outgoing) => outgoing.poll_send(connection.as_mut(), cx)?,
+                None => Poll::Pending,
+            };
+            // One write for all that could be made now.
+            let flushed = connection.poll_flush(cx)?;
+            if sent.is_ready() && flushed.is_ready() && incoming.is_done() {
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Moves the request's body to the service; behind its end reads one frame ahead, and so
+    /// notices when the peer goes.
+    fn poll_inward(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Result<(), NativeError> {
+        let mut connection = Pin::new(&mut self.connection);
+        connection
+            .framing_mut()
+            .set_max_frame(self.session.frame_limit());
+        match incoming.poll_receive(connection.as_mut(), cx) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(NativeError::Closed)) => {
+                incoming.abandon();
+                self.session.hang_up();
+                self.ahead = Ahead::End;
+            }
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+        if !matches!(self.ahead, Ahead::Nothing) {
+            return Ok(());
+        }
+        let Poll::Ready(frame) = connection.poll_next(cx) else {
+            return Ok(());
+        };
+        self.ahead = match frame {
+            Some(Ok(frame)) => Ahead::Frame(frame),
+            // The socket is broken: nobody will get this answer.
+            Some(Err(error @ Error::Io(_))) => return Err(error.into()),
+            Some(Err(error)) => Ahead::Failed(error),
+            None => Ahead::End,
+        };
+        if !matches!(self.ahead, Ahead::Frame(_)) {
+            self.session.hang_up();
+        }
+        Ok(())
+    }
+
+    /// The frames of a response.
+    fn begin(&self, response: Response) -> Result<Outgoing, NativeError> {
+        let Response {
+            status,
+            details,
+            body,
+        } = response;
+        let head = ResponseHead::new(status, details, !body.is_none());
+        let frame = self.wire.write_head(&head)?;
+        let most = self.connection.framing().max_frame();
+        if frame.len() <= most {
+            return Ok(Outgoing::new(self.wire, frame, body));
+        }
+        let sentence = format!(
+            "the response has {} bytes, more than a frame's {most}",
+            frame.len()
+        );
+        let status = Status::new(Code::from_static("too-long"), sentence);
+        let frame = self
+            .wire
+            .write_head(&ResponseHead::new(status, Fields::new(), false))?;
+        Ok(Outgoing::new(self.wire, frame, Body::none()))
+    }
+
+    /// Closes in an orderly way.
+    async fn close(&mut self) {
+        let closed = timeout(CLOSE_TIME, async {
+            poll_fn(|cx| Pin::new(&mut self.connection).poll_close(cx))
+                .await
+                .ok()?;
+            // Closing a socket with unread bytes in it would reset the connection, and the peer
+            // could lose the answer that it has not read yet.
+            let io = self.connection.get_mut();
+            let mut unread = [0; 4096];
+            let mut patience = 256;
+            while patience > 0 && io.read(&mut unread).await.ok()? > 0 {
+                patience -= 1;
+            }
+            Some(())
+        });
+        // Either way there is nothing left to do for this peer.
+        let _ = closed.await;
+    }
+}
+
+/// Waits for the login deadline, as long as there is one and nobody is logged in.
+async fn login_timeout(session: &Session, deadline: Pin<&mut Option<Sleep>>) {
+    if let Some(deadline) = deadline.as_pin_mut() {
+        deadline.await;
+        if session.identity().is_none() {
+            return;
+        }
+    }
+    pending().await
+}
+
+fn internal() -> Response {
+    Status::new(Code::INTERNAL, "the request failed on the server").into()
+}
+
+/// A response whose failure or panic costs nobody else anything.
+#[pin_project]
+struct Caught<F> {
+    #[pin]
+    future: F,
+    session: Session,
+}
+
+impl<F, E> Future for Caught<F>
+where
+    F: Future<Output = Result<Response, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let this = self.project();
+        // The future is not polled again after a panic.
+        match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
+            Ok(Poll::Ready(Err(error))) => {
+                let error = error.into();
+                error!(error, session = this.session.id(), "a request failed");
+                Poll::Ready(internal())
+            }
+            Err(_) => {
+                error!(session = this.session.id(), "a request panicked");
+                Poll::Ready(internal())
+            }
+        }
+    }
+}
