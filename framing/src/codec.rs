@@ -98,9 +98,10 @@ impl<F: Framing> Encoder<Bytes> for FramingCodec<F> {
 
 /// A tokio-util codec of bytes as a framing.
 ///
-/// Its frames do not stand in our buffer, so each is copied once. What it is in the middle of when
-/// the stream ends is [truncated](crate::ErrorKind::Truncated) unless its own `decode_eof` says
-/// otherwise.
+/// Its frames do not stand in our buffer, so each is copied once. What its `decode_eof` leaves
+/// over, or refuses though its `decode` did not, is [truncated](crate::ErrorKind::Truncated). A
+/// codec that drops the start of a frame before it has the rest, as `LengthDelimitedCodec` does
+/// with the header, cannot be seen to be in the middle of one.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -117,7 +118,7 @@ impl<F: Framing> Encoder<Bytes> for FramingCodec<F> {
 pub struct CodecFraming<C> {
     codec: C,
     limits: Limits,
-    /// What the codec has not consumed yet.
+    /// A copy of what the codec has been shown and has not consumed: the start of the input.
     buffer: BytesMut,
     frame: Bytes,
 }
@@ -134,17 +135,29 @@ impl<C> CodecFraming<C> {
         }
     }
 
-    fn found<I, E>(&mut self, found: Result<Option<I>, E>) -> Result<bool, FrameError>
-    where
-        I: Into<Bytes>,
-        E: fmt::Display,
-    {
-        let Some(frame) = found.map_err(|error| FrameError::malformed(error.to_string()))? else {
-            return Ok(false);
+    /// Shows the codec what is new in `input`.
+    fn show(&mut self, input: &[u8]) {
+        self.buffer.extend_from_slice(input.get(self.buffer.len()..).unwrap_or_default());
+    }
+
+    /// Takes note of a frame; `None` if there was none.
+    fn found<I: Into<Bytes>>(
+        &mut self,
+        found: Option<I>,
+        input: &[u8],
+    ) -> Result<Option<Step>, FrameError> {
+        let Some(frame) = found else {
+            return Ok(None);
         };
         self.frame = frame.into();
-        self.limits.admit(self.frame.len() as u64)?;
-        Ok(true)
+        let consumed = self.consumed(input);
+        // Where the frame began is the codec's secret.
+        self.limits.admit(self.frame.len() as u64).map_err(|error| error.at(consumed))?;
+        Ok(Some(Step::Elsewhere { consumed }))
+    }
+
+    fn consumed(&self, input: &[u8]) -> usize {
+        input.len().saturating_sub(self.buffer.len())
     }
 }
 
@@ -155,28 +168,29 @@ where
     E: fmt::Display + From<io::Error>,
 {
     fn decode(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
-        let consumed = input.len();
-        self.buffer.extend_from_slice(input);
+        self.show(input);
         let found = self.codec.decode(&mut self.buffer);
-        Ok(match (self.found(found)?, consumed) {
-            (true, consumed) => Step::Elsewhere { consumed },
-            (false, 0) => Step::Need(1),
-            (false, consumed) => Step::Consumed(consumed),
+        let found = found.map_err(|error| FrameError::malformed(error.to_string()))?;
+        Ok(match (self.found(found, input)?, self.consumed(input)) {
+            (Some(step), _) => step,
+            (None, 0) => Step::Need(1),
+            (None, consumed) => Step::Consumed(consumed),
         })
     }
 
-    fn decode_eof(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
-        let consumed = input.len();
-        self.buffer.extend_from_slice(input);
-        let found = self.codec.decode_eof(&mut self.buffer);
-        if self.found(found)? {
-            return Ok(Step::Elsewhere { consumed });
+    fn decode_eof(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError> {
+        match self.decode(input, out)? {
+            Step::Need(_) => {}
+            step => return Ok(step),
         }
-        match self.buffer.len() {
-            0 if consumed == 0 => Ok(Step::End),
-            0 => Ok(Step::Consumed(consumed)),
-            have => Err(FrameError::truncated(Part::Body, have, None)),
-        }
+        let cut_off = || FrameError::truncated(Part::Body, input.len(), None).at(input.len());
+        let found = self.codec.decode_eof(&mut self.buffer).map_err(|_| cut_off())?;
+        Ok(match (self.found(found, input)?, self.consumed(input)) {
+            (Some(step), _) => step,
+            (None, 0) if input.is_empty() => Step::End,
+            (None, 0) => return Err(cut_off()),
+            (None, consumed) => Step::Consumed(consumed),
+        })
     }
 
     fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {

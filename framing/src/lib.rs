@@ -16,6 +16,8 @@ mod raw;
 mod registry;
 pub mod serve;
 mod struct_header;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod value;
 
 pub use ack_handshake::{AckHandshake, AckHandshakeOptions};

@@ -216,11 +216,21 @@ impl<F: Framing> Machine<F> {
             .advance(&mut self.framing, &mut self.input, &mut self.out)?;
         if let Received::Need(count) = received {
             self.need = count;
-            if self.input.is_empty() && self.input.capacity() > KEEP_CAPACITY {
-                self.input = BytesMut::new();
-            }
+            self.tidy();
         }
         Ok(received)
+    }
+
+    /// Lets go of an empty buffer that is too large to keep, or too small to be of use.
+    ///
+    /// Its capacity alone does not tell: it is only what is left behind the last frame in an
+    /// allocation that may be as large as that frame.
+    fn tidy(&mut self) {
+        let input = &mut self.input;
+        if input.is_empty() && (input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE))
+        {
+            *input = BytesMut::new();
+        }
     }
 
     /// Appends `frame` to the outbox in the framing's wrapping; on an error nothing is written.

@@ -65,8 +65,10 @@ pub enum BodyError {
 /// ```
 #[derive(Default)]
 pub struct Body {
-    parts: Option<Pin<Box<dyn Stream<Item = Result<Part, BodyError>> + Send>>>,
+    parts: Option<Parts>,
 }
+
+type Parts = Pin<Box<dyn Stream<Item = Result<Part, BodyError>> + Send>>;
 
 impl Body {
     /// No body at all, not even an end.

@@ -13,6 +13,7 @@ mod message;
 pub mod native;
 mod ping;
 mod session;
+mod trace;
 mod whoami;
 
 pub use body::{Body, BodyError, BodySender, Part, Unread};
@@ -21,4 +22,5 @@ pub use handle::{Handle, HandleFuture, HandleLayer, HandleOrPass, HasVerb, Unsup
 pub use message::{Authed, Code, Request, Response, Status, Verb};
 pub use ping::Ping;
 pub use session::Session;
+pub use trace::{Trace, TraceFuture, TraceLayer};
 pub use whoami::WhoAmI;

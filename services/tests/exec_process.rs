@@ -497,7 +497,7 @@ fn svc_c9_the_time_limit_ends_what_will_not() {
                 let due = if ignores { SECOND + grace } else { SECOND };
                 assert_eq!(finished.ended.outcome, Outcome::TimedOut, "{line}");
                 assert!(
-                    took >= due && took < due + SECOND / 4,
+                    took >= due && took < due + SECOND / 2,
                     "{line}: {took:?} instead of {due:?}"
                 );
                 marked.all_gone_within(grace + SECOND / 4, line).await;
@@ -549,7 +549,7 @@ fn svc_c10_a_command_that_was_quicker_than_we_is_told_the_same() {
 fn svc_c11_whoever_does_not_read_holds_the_command_back() {
     run(async {
         let marked = Marked::new();
-        let running = marked.shell("yes", Setup::new()).await;
+        let running = marked.shell("exec yes", Setup::new()).await;
         sleep(SECOND).await;
         assert_eq!(marked.living().len(), 1, "held back, not ended");
         running.kill("enough");

@@ -90,23 +90,23 @@ impl Trace {
 ///
 /// If a call repeated without new bytes gives another answer, if [`Received::Need`] asks for no
 /// bytes or for more than the next frame had missing, or if something follows a final error.
+///
+/// ```
+/// use framing::{Delimiter, testkit::{Event, trace}};
+///
+/// let trace = trace(Delimiter::default(), &[b"one\ntw", b"o\n"], true);
+/// assert_eq!(trace.events, [Event::Frame("one".into()), Event::Frame("two".into()), Event::End]);
+/// ```
 pub fn trace<F: Framing>(framing: F, pieces: &[&[u8]], ends: bool) -> Trace {
     let mut tracer = Tracer { machine: Machine::new(framing), trace: Trace::default(), missing: 0 };
     for piece in pieces {
         tracer.machine.receive(piece);
-        // Each look at an unchanged stream must give the same, so one look at nothing is enough
-        // to tell the lower bound was one.
         tracer.drain(piece.len());
     }
     if ends {
         tracer.machine.close_input();
         tracer.drain(usize::MAX);
     }
-    let replies = tracer.machine.outbox().take();
-    assert!(
-        tracer.trace.replies.ends_with(&replies),
-        "replies were written that no drain accounted for"
-    );
     tracer.trace
 }
 
@@ -161,7 +161,7 @@ impl<F: Framing> Tracer<F> {
     }
 
     fn collect(&mut self) {
-        let replies = self.machine.outbox().take();
+        let replies = self.machine.outbox().take_bytes();
         self.trace.replies.extend_from_slice(&replies);
     }
 

@@ -94,7 +94,12 @@ mod linux {
     }
 
     fn read_stat(pid: i32) -> Option<Stat> {
-        parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        /// More than the fields up to the ones that count can take, and read in one go.
+        const LONGEST: usize = 1024;
+        let mut line = [0; LONGEST];
+        let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
+        let length = file.read(&mut line).ok()?;
+        parse_stat(&line[..length])
     }
 
     fn parse_stat(line: &[u8]) -> Option<Stat> {

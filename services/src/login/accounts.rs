@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 
-use super::password::Password;
 use super::identity::Rights;
+use super::password::Password;
 use super::secret::{Secret, SecretError};
 use super::table::{LineError, check_name};
 
@@ -73,7 +73,11 @@ impl MemoryAccounts {
         rights: impl Into<Rights>,
     ) -> Result<Self, MemoryAccountsError> {
         let secret = Secret::plain(password)?;
-        self.with_account(Account { name: name.to_owned(), secret, rights: rights.into() })
+        self.with_account(Account {
+            name: name.to_owned(),
+            secret,
+            rights: rights.into(),
+        })
     }
 
     /// Adds an account in place of one of the same name.

@@ -65,10 +65,20 @@ impl AccountsFile {
     ) -> Result<Self, AccountsFileError> {
         let path = path.into();
         let loaded = load(&path, default_rights);
-        let (accounts, read) =
-            loaded.map_err(|problem| AccountsFileError { path: path.clone(), problem })?;
-        let state = State { accounts: Arc::new(accounts), read, refused: None };
-        Ok(Self { path, default_rights, state: Mutex::new(state) })
+        let (accounts, read) = loaded.map_err(|problem| AccountsFileError {
+            path: path.clone(),
+            problem,
+        })?;
+        let state = State {
+            accounts: Arc::new(accounts),
+            read,
+            refused: None,
+        };
+        Ok(Self {
+            path,
+            default_rights,
+            state: Mutex::new(state),
+        })
     }
 
     async fn current(&self) -> Arc<HashMap<String, Account>> {
@@ -80,7 +90,11 @@ impl AccountsFile {
         match self.read_changed(&state, seen).await {
             Ok((accounts, stamp)) => {
                 tracing::info!(path = %self.path.display(), accounts = accounts.len(), "the accounts file has changed");
-                *state = State { accounts: Arc::new(accounts), read: stamp, refused: None };
+                *state = State {
+                    accounts: Arc::new(accounts),
+                    read: stamp,
+                    refused: None,
+                };
             }
             // Still being written: the next login looks again.
             Err(AccountsFileProblem::Unsettled) => {}
@@ -167,7 +181,10 @@ fn load(
     }
     let accounts = table::parse(&text, default_rights)
         .map_err(|(line, error)| AccountsFileProblem::Line { line, error })?;
-    let plain = accounts.iter().filter(|account| !account.secret.is_hashed()).count();
+    let plain = accounts
+        .iter()
+        .filter(|account| !account.secret.is_hashed())
+        .count();
     if plain > 0 {
         tracing::warn!(
             path = %path.display(),
@@ -175,7 +192,9 @@ fn load(
             "passwords are stored as they are; `framed account hash` replaces them by hashes"
         );
     }
-    let accounts = accounts.into_iter().map(|account| (account.name.clone(), account));
+    let accounts = accounts
+        .into_iter()
+        .map(|account| (account.name.clone(), account));
     Ok((accounts.collect(), stamp))
 }
 
@@ -212,7 +231,9 @@ pub(super) fn read_all(file: &File) -> Result<Zeroizing<Vec<u8>>, AccountsFilePr
     // Room for all of it at once: a buffer that grows leaves pieces of passwords behind.
     let mut text = Zeroizing::new(Vec::with_capacity(length.min(MAX_FILE) as usize + 1));
     // One byte more, because the file may have grown since it was looked at.
-    file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(AccountsFileProblem::from_io)?;
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut text)
+        .map_err(AccountsFileProblem::from_io)?;
     if text.len() as u64 > MAX_FILE {
         return Err(AccountsFileProblem::TooLarge);
     }

@@ -194,12 +194,18 @@ impl Table {
         }
         self.forget(&pair);
         while self.entries.len() >= limits.capacity {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
+            let Some((_, oldest)) = self.order.pop_first() else {
+                break;
+            };
             self.entries.remove(&oldest);
         }
         self.ticks += 1;
         self.order.insert(self.ticks, pair);
-        let entry = Entry { tries: tries + 1, last: now, tick: self.ticks };
+        let entry = Entry {
+            tries: tries + 1,
+            last: now,
+            tick: self.ticks,
+        };
         self.entries.insert(pair, entry);
         true
     }
@@ -222,7 +228,9 @@ impl Table {
 
 impl Attempts for MemoryAttempts {
     fn begin<'a>(&'a self, name: &'a str, source: Source) -> BoxFuture<'a, bool> {
-        let allowed = self.with(name, source, |table, pair, now| table.begin(pair, now, self));
+        let allowed = self.with(name, source, |table, pair, now| {
+            table.begin(pair, now, self)
+        });
         Box::pin(async move { allowed })
     }
 
@@ -322,15 +330,25 @@ mod tests {
         let (attempts, _) = counted(1);
         let attempts = attempts.capacity(100);
         for number in 0..10_000u32 {
-            assert!(attempts.begin(&format!("user-{number}"), Source::LOCAL).await);
+            assert!(
+                attempts
+                    .begin(&format!("user-{number}"), Source::LOCAL)
+                    .await
+            );
         }
         let lengths = || {
             let table = attempts.table.lock().unwrap();
             (table.entries.len(), table.order.len())
         };
         assert_eq!(lengths(), (100, 100));
-        assert!(!attempts.begin("user-9999", Source::LOCAL).await, "the latest are kept");
-        assert!(attempts.begin("user-0", Source::LOCAL).await, "the oldest gave way");
+        assert!(
+            !attempts.begin("user-9999", Source::LOCAL).await,
+            "the latest are kept"
+        );
+        assert!(
+            attempts.begin("user-0", Source::LOCAL).await,
+            "the oldest gave way"
+        );
         assert!(attempts.begin(&"x".repeat(10 << 20), Source::LOCAL).await);
     }
 

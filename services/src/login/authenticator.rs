@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::accounts::Accounts;
 use super::attempts::{Attempts, Source, Unlimited};
 use super::hashing::{Hashing, NotChecked};
-use super::password::Password;
 use super::identity::Identity;
+use super::password::Password;
 use super::secret::HashCost;
 use crate::escape::escaped;
 
@@ -54,8 +54,17 @@ impl Authenticator {
 
     /// As [`new`](Self::new), for accounts that others use too.
     pub fn shared(accounts: Arc<dyn Accounts>) -> Self {
-        let limits = Limits { cost: HashCost::default(), at_once: 2, waiting: 64 };
-        Self { accounts, attempts: Arc::new(Unlimited), limits, hashing: limits.hashing() }
+        let limits = Limits {
+            cost: HashCost::default(),
+            at_once: 2,
+            waiting: 64,
+        };
+        Self {
+            accounts,
+            attempts: Arc::new(Unlimited),
+            limits,
+            hashing: limits.hashing(),
+        }
     }
 
     /// Lets `attempts` say who may try.
@@ -119,7 +128,10 @@ impl Authenticator {
         source: Source,
     ) -> Result<Identity, Logged> {
         if !self.attempts.begin(name, source).await {
-            return Err(Logged { refused: Refused::Credentials, reason: "locked out" });
+            return Err(Logged {
+                refused: Refused::Credentials,
+                reason: "locked out",
+            });
         }
         let account = match self.accounts.find(name).await {
             Ok(account) => account,
@@ -127,29 +139,42 @@ impl Authenticator {
                 self.attempts.returned(name, source).await;
                 let reason = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(reason, "the accounts cannot be asked");
-                return Err(Logged { refused: Refused::Unavailable, reason: "no accounts" });
+                return Err(Logged {
+                    refused: Refused::Unavailable,
+                    reason: "no accounts",
+                });
             }
         };
         let stored = account.as_ref().map(|account| account.secret.clone());
         match (self.hashing.matches(stored, password).await, account) {
             (Ok(true), Some(account)) => {
                 self.attempts.succeeded(name, source).await;
-                Ok(Identity { name: account.name, rights: account.rights })
+                Ok(Identity {
+                    name: account.name,
+                    rights: account.rights,
+                })
             }
             // The log does not tell a wrong name from a wrong password either: it may well be the
             // password that somebody typed in place of the name.
-            (Ok(_), _) => {
-                Err(Logged { refused: Refused::Credentials, reason: "wrong name or password" })
-            }
+            (Ok(_), _) => Err(Logged {
+                refused: Refused::Credentials,
+                reason: "wrong name or password",
+            }),
             (Err(NotChecked::Busy), _) => {
                 self.attempts.returned(name, source).await;
-                Err(Logged { refused: Refused::Busy, reason: "too many logins at once" })
+                Err(Logged {
+                    refused: Refused::Busy,
+                    reason: "too many logins at once",
+                })
             }
             (Err(NotChecked::Failed(error)), _) => {
                 self.attempts.returned(name, source).await;
                 let error = error.map(|error| error.to_string());
                 tracing::error!(error, "a password could not be hashed");
-                Err(Logged { refused: Refused::Unavailable, reason: "no hash" })
+                Err(Logged {
+                    refused: Refused::Unavailable,
+                    reason: "no hash",
+                })
             }
         }
     }
@@ -230,7 +255,13 @@ mod tests {
         let authenticator = authenticator();
         for (name, right) in [("plain", Right::Exec), ("hashed", Right::Read)] {
             let identity = log_in(&authenticator, name, "secret").await.unwrap();
-            assert_eq!(identity, Identity { name: name.to_owned(), rights: [right].into() });
+            assert_eq!(
+                identity,
+                Identity {
+                    name: name.to_owned(),
+                    rights: [right].into()
+                }
+            );
         }
     }
 
@@ -238,7 +269,9 @@ mod tests {
     async fn svc_b4_svc_b6_all_refusals_are_the_same_after_the_same_work() {
         let authenticator = authenticator();
         let long = "x".repeat(64 << 10);
-        for name in ["plain", "hashed", "nobody", "", "Plain", "plain ", "a\0b", &long] {
+        for name in [
+            "plain", "hashed", "nobody", "", "Plain", "plain ", "a\0b", &long,
+        ] {
             for wrong in ["wrong", "", "secret ", &"x".repeat(1024)] {
                 let before = hashes(&authenticator);
                 let refused = log_in(&authenticator, name, wrong).await;
@@ -249,7 +282,11 @@ mod tests {
         let before = hashes(&authenticator);
         log_in(&authenticator, "plain", "secret").await.unwrap();
         log_in(&authenticator, "hashed", "secret").await.unwrap();
-        assert_eq!(hashes(&authenticator) - before, 2, "and for the right one too");
+        assert_eq!(
+            hashes(&authenticator) - before,
+            2,
+            "and for the right one too"
+        );
     }
 
     #[tokio::test]
@@ -266,7 +303,11 @@ mod tests {
                 let refused = log_in(&authenticator, name, given).await;
                 assert_eq!(refused, Err(Refused::Credentials), "{given}");
             }
-            assert_eq!(hashes(&authenticator), before, "no work for who is locked out");
+            assert_eq!(
+                hashes(&authenticator),
+                before,
+                "no work for who is locked out"
+            );
         }
         log_in(&authenticator, "hashed", "secret").await.unwrap();
     }
@@ -274,7 +315,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn svc_b9_many_wrong_passwords_at_one_instant_are_few_hashes() {
         let attempts = MemoryAttempts::new(5, Duration::from_secs(60));
-        let authenticator = authenticator().attempts(Arc::new(attempts)).max_waiting(1000);
+        let authenticator = authenticator()
+            .attempts(Arc::new(attempts))
+            .max_waiting(1000);
         let mut tries = JoinSet::new();
         for _ in 0..200 {
             let authenticator = authenticator.clone();
@@ -284,25 +327,37 @@ mod tests {
             assert_eq!(refused, Err(Refused::Credentials));
         }
         assert_eq!(hashes(&authenticator), 5);
-        assert_eq!(log_in(&authenticator, "plain", "secret").await, Err(Refused::Credentials));
+        assert_eq!(
+            log_in(&authenticator, "plain", "secret").await,
+            Err(Refused::Credentials)
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn svc_b15_a_storm_of_logins_runs_two_hashes_at_once() {
         let cost = HashCost::new(256, 1, 1).unwrap();
-        let authenticator = Authenticator::new(accounts()).hash_cost(cost).max_waiting(64);
+        let authenticator = Authenticator::new(accounts())
+            .hash_cost(cost)
+            .max_waiting(64);
         let mut tries = JoinSet::new();
         for _ in 0..500 {
             let authenticator = authenticator.clone();
             tries.spawn(async move { log_in(&authenticator, "plain", "secret").await });
         }
         let outcomes = tries.join_all().await;
-        let busy = outcomes.iter().filter(|outcome| **outcome == Err(Refused::Busy)).count();
+        let busy = outcomes
+            .iter()
+            .filter(|outcome| **outcome == Err(Refused::Busy))
+            .count();
         let let_in = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         assert_eq!(busy + let_in, 500);
         assert!(let_in >= 66, "two run and 64 wait: {let_in}");
         assert!(busy > 0);
-        let most = authenticator.hashing.counts().most_at_once.load(Ordering::Relaxed);
+        let most = authenticator
+            .hashing
+            .counts()
+            .most_at_once
+            .load(Ordering::Relaxed);
         assert!((1..=2).contains(&most), "{most} at once");
     }
 
@@ -318,7 +373,10 @@ mod tests {
         let counts = authenticator.hashing.counts();
         let most = counts.most_at_once.load(Ordering::Relaxed);
         assert!((1..=2).contains(&most), "{most} at once");
-        assert!(counts.started.load(Ordering::Relaxed) > 2, "hashes were begun");
+        assert!(
+            counts.started.load(Ordering::Relaxed) > 2,
+            "hashes were begun"
+        );
         // And all places are free again after it.
         log_in(&authenticator, "plain", "secret").await.unwrap();
         while counts.now() > 0 {
@@ -349,10 +407,7 @@ mod tests {
     struct Broken;
 
     impl Accounts for Broken {
-        fn find<'a>(
-            &'a self,
-            _: &'a str,
-        ) -> BoxFuture<'a, Result<Option<Account>, AccountsError>> {
+        fn find<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Account>, AccountsError>> {
             Box::pin(async { Err(AccountsError::new("connection refused by 10.0.0.7")) })
         }
     }
@@ -406,7 +461,12 @@ mod tests {
         let _logging = tracing::subscriber::set_default(records.clone());
         let authenticator = authenticator();
         let tricks = [
-            "a\nb", "a\r\nb", "\u{1b}[2J", "a\0b", "a\u{202e}b", "} {\"level\":\"info\"",
+            "a\nb",
+            "a\r\nb",
+            "\u{1b}[2J",
+            "a\0b",
+            "a\u{202e}b",
+            "} {\"level\":\"info\"",
             &"x".repeat(64 << 10),
         ];
         for name in tricks {
@@ -419,9 +479,15 @@ mod tests {
             assert!(record.len() < 512, "{record}");
             let hidden = |c: char| c.is_control() || c == '\u{202e}';
             assert!(!record.contains(hidden), "{record:?}");
-            assert!(!record.contains("hunter2") && !record.contains("secret"), "{record}");
+            assert!(
+                !record.contains("hunter2") && !record.contains("secret"),
+                "{record}"
+            );
         }
         let shown = format!("{authenticator:?} {:?}", accounts());
-        assert!(!shown.contains("secret\"") && !shown.contains("$argon2id"), "{shown}");
+        assert!(
+            !shown.contains("secret\"") && !shown.contains("$argon2id"),
+            "{shown}"
+        );
     }
 }

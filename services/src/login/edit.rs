@@ -18,11 +18,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
-use super::accounts_file::{
-    AccountsFileError, AccountsFileProblem, Stamp, open_checked, read_all,
-};
-use super::password::Password;
+use super::accounts_file::{AccountsFileError, AccountsFileProblem, Stamp, open_checked, read_all};
 use super::identity::Rights;
+use super::password::Password;
 use super::secret::{HashCost, Secret, SecretError};
 use super::table::{self, LineError, check_name, check_sentinel, parse_line, without_mark};
 
@@ -80,7 +78,9 @@ pub fn add(
         return Err(EditError::Exists);
     }
     let hash = hash_of(name, password, cost)?;
-    let rights = rights.map(|rights| format!("|{rights}")).unwrap_or_default();
+    let rights = rights
+        .map(|rights| format!("|{rights}"))
+        .unwrap_or_default();
     let end = opened.line_end();
     let mut text = opened.copy(name.len() + hash.len() + 64);
     if !text.is_empty() && !text.ends_with('\n') {
@@ -156,7 +156,10 @@ pub fn hash_in_place(path: &Path, cost: HashCost) -> Result<usize, EditError> {
     for line in &lines {
         match line.secret.as_ref().and_then(Secret::as_plain) {
             Some(plain) => {
-                line.write_with(&hash_of(line.name().unwrap_or_default(), plain, cost)?, &mut text);
+                line.write_with(
+                    &hash_of(line.name().unwrap_or_default(), plain, cost)?,
+                    &mut text,
+                );
                 hashed += 1;
             }
             None => text.push_str(line.whole),
@@ -171,7 +174,9 @@ pub fn hash_in_place(path: &Path, cost: HashCost) -> Result<usize, EditError> {
 fn hash_of(name: &str, password: &Password, cost: HashCost) -> Result<String, EditError> {
     check_sentinel(name, Some(password.expose()))?;
     let secret = Secret::hash(password, cost)?;
-    secret.to_phc().ok_or(EditError::Secret(SecretError::System))
+    secret
+        .to_phc()
+        .ok_or(EditError::Secret(SecretError::System))
 }
 
 /// One line of the file, with its end.
@@ -211,7 +216,11 @@ struct Opened {
 
 impl Opened {
     fn open_or_make(path: &Path) -> Result<Self, EditError> {
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         match made {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(EditError::io("making the accounts file", &error))
@@ -239,9 +248,18 @@ impl Opened {
         let bytes = read_all(&file).map_err(refused)?;
         table::parse(&bytes, Rights::NONE)
             .map_err(|(line, error)| refused(AccountsFileProblem::Line { line, error }))?;
-        let utf8 = |_| refused(AccountsFileProblem::Line { line: 1, error: LineError::Utf8 });
+        let utf8 = |_| {
+            refused(AccountsFileProblem::Line {
+                line: 1,
+                error: LineError::Utf8,
+            })
+        };
         let text = std::str::from_utf8(&bytes).map_err(utf8)?;
-        Ok(Self { path: real, file, text: Zeroizing::new(text.to_owned()) })
+        Ok(Self {
+            path: real,
+            file,
+            text: Zeroizing::new(text.to_owned()),
+        })
     }
 
     /// The byte order mark in front, if there is one.
@@ -257,14 +275,21 @@ impl Opened {
                 let content = whole.strip_suffix('\n').unwrap_or(whole);
                 let content = content.strip_suffix('\r').unwrap_or(content);
                 let account = parse_line(content, Rights::NONE)?;
-                Ok(Line { whole, secret: account.map(|account| account.secret) })
+                Ok(Line {
+                    whole,
+                    secret: account.map(|account| account.secret),
+                })
             })
             .collect()
     }
 
     fn line_end(&self) -> &'static str {
         let first = self.text.split_inclusive('\n').next();
-        if first.is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" }
+        if first.is_some_and(|line| line.ends_with("\r\n")) {
+            "\r\n"
+        } else {
+            "\n"
+        }
     }
 
     /// The text, with room for `more` bytes: growing would leave a copy of it in memory.
@@ -283,10 +308,14 @@ impl Opened {
         let failed = |error: io::Error| EditError::io("writing the accounts file", &error);
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let mut temporary = Temporary::make(folder, &self.path).map_err(failed)?;
-        temporary.write_like(&self.file, text.as_bytes()).map_err(failed)?;
+        temporary
+            .write_like(&self.file, text.as_bytes())
+            .map_err(failed)?;
         fs::rename(&temporary.path, &self.path).map_err(failed)?;
         temporary.renamed = true;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
     }
 }
 
@@ -305,8 +334,16 @@ impl Temporary {
         name.push(beside.file_name().unwrap_or_default());
         name.push(format!(".{:016x}", u64::from_ne_bytes(random)));
         let path = folder.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { path, file, renamed: false })
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        Ok(Self {
+            path,
+            file,
+            renamed: false,
+        })
     }
 
     /// Writes the content, and makes owner and mode those of `model`: the server must still be able
@@ -369,10 +406,16 @@ pub enum EditError {
 
 impl EditError {
     fn file(path: &Path, problem: AccountsFileProblem) -> Self {
-        Self::File(AccountsFileError { path: path.to_owned(), problem })
+        Self::File(AccountsFileError {
+            path: path.to_owned(),
+            problem,
+        })
     }
 
     fn io(doing: &'static str, error: &io::Error) -> Self {
-        Self::Io { doing, kind: error.kind() }
+        Self::Io {
+            doing,
+            kind: error.kind(),
+        }
     }
 }

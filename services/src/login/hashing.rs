@@ -61,9 +61,13 @@ impl Hashing {
         stored: Option<Secret>,
         password: Password,
     ) -> Result<bool, NotChecked> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| NotChecked::Busy)?;
-        let permit =
-            Arc::clone(&self.running).acquire_owned().await.map_err(|_| NotChecked::Busy)?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| NotChecked::Busy)?;
+        let permit = Arc::clone(&self.running)
+            .acquire_owned()
+            .await
+            .map_err(|_| NotChecked::Busy)?;
         let (cost, counts) = (self.cost, Arc::clone(&self.counts));
         // Place and permit go along: a job runs on when its future is dropped, and one whose client
         // has gone must not make room for the next.

@@ -51,7 +51,10 @@ impl FromStr for Right {
     type Err = UnknownRight;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|right| right.as_str() == name).ok_or(UnknownRight(()))
+        Self::ALL
+            .into_iter()
+            .find(|right| right.as_str() == name)
+            .ok_or(UnknownRight(()))
     }
 }
 
@@ -88,7 +91,9 @@ impl Rights {
 
     /// The rights, in the order of [`Right::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Right> {
-        Right::ALL.into_iter().filter(move |right| self.contains(*right))
+        Right::ALL
+            .into_iter()
+            .filter(move |right| self.contains(*right))
     }
 }
 
@@ -132,7 +137,10 @@ impl FromStr for Rights {
 
     /// Reads names with commas between, and white space around them; an empty name is none.
     fn from_str(names: &str) -> Result<Self, Self::Err> {
-        names.split(',').map(|name| name.trim().parse::<Right>()).collect()
+        names
+            .split(',')
+            .map(|name| name.trim().parse::<Right>())
+            .collect()
     }
 }
 
@@ -167,7 +175,10 @@ pub struct Identity {
 impl Identity {
     /// An identity.
     pub fn new(name: impl Into<String>, rights: impl IntoIterator<Item = Right>) -> Self {
-        Self { name: name.into(), rights: rights.into_iter().collect() }
+        Self {
+            name: name.into(),
+            rights: rights.into_iter().collect(),
+        }
     }
 
     /// Whether it has this right.

@@ -34,12 +34,16 @@ mod password;
 mod secret;
 mod table;
 
-pub use self::accounts::{Account, Accounts, AccountsError, BoxFuture, MemoryAccounts, MemoryAccountsError};
+pub use self::accounts::{
+    Account, Accounts, AccountsError, BoxFuture, MemoryAccounts, MemoryAccountsError,
+};
 pub use self::accounts_file::{AccountsFile, AccountsFileError, AccountsFileProblem};
 pub use self::attempts::{Attempts, MemoryAttempts, Source, Unlimited};
 pub use self::authenticator::{Authenticator, Refused};
-pub use self::layer::{Anonymous, AnonymousLayer, Login, LoginFuture, LoginLayer, WRONG_CREDENTIALS};
-pub use self::password::{Password, PasswordTooLong};
 pub use self::identity::{Identity, Right, Rights, UnknownRight};
+pub use self::layer::{
+    Anonymous, AnonymousLayer, Login, LoginFuture, LoginLayer, WRONG_CREDENTIALS,
+};
+pub use self::password::{Password, PasswordTooLong};
 pub use self::secret::{HashCost, Secret, SecretError};
 pub use self::table::{LineError, MAX_NAME};

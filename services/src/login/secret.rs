@@ -39,7 +39,11 @@ impl HashCost {
             && within(lanes, Self::MAX_LANES)
             && memory_kib >= 8 * lanes
         {
-            Ok(Self { memory_kib, iterations, lanes })
+            Ok(Self {
+                memory_kib,
+                iterations,
+                lanes,
+            })
         } else {
             Err(SecretError::Cost)
         }
@@ -48,7 +52,11 @@ impl HashCost {
 
 impl Default for HashCost {
     fn default() -> Self {
-        Self { memory_kib: 19 << 10, iterations: 2, lanes: 1 }
+        Self {
+            memory_kib: 19 << 10,
+            iterations: 2,
+            lanes: 1,
+        }
     }
 }
 
@@ -194,10 +202,19 @@ fn digest(text: &str) -> [u8; 32] {
     *blake3::keyed_hash(&KEY, text.as_bytes()).as_bytes()
 }
 
-fn run(cost: HashCost, password: &Password, salt: &[u8], output: &mut [u8]) -> Result<(), SecretError> {
+fn run(
+    cost: HashCost,
+    password: &Password,
+    salt: &[u8],
+    output: &mut [u8],
+) -> Result<(), SecretError> {
     #[cfg(test)]
     tests::RUNS.with(|runs| runs.set(runs.get() + 1));
-    let HashCost { memory_kib, iterations, lanes } = cost;
+    let HashCost {
+        memory_kib,
+        iterations,
+        lanes,
+    } = cost;
     let params = Params::new(memory_kib, iterations, lanes, Some(output.len()))
         .map_err(|_| SecretError::Cost)?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
@@ -221,7 +238,10 @@ fn parse_phc(text: &str) -> Result<Hashed, SecretError> {
     }
     let mut costs = costs.split(',');
     let mut cost = |key: &str| {
-        let value = costs.next().and_then(|pair| pair.strip_prefix(key)).ok_or(SecretError::Phc)?;
+        let value = costs
+            .next()
+            .and_then(|pair| pair.strip_prefix(key))
+            .ok_or(SecretError::Phc)?;
         let digits = value.bytes().all(|byte| byte.is_ascii_digit());
         if value.is_empty() || !digits || (value.len() > 1 && value.starts_with('0')) {
             return Err(SecretError::Phc);
@@ -235,14 +255,25 @@ fn parse_phc(text: &str) -> Result<Hashed, SecretError> {
     }
     let bytes = |text, lengths: std::ops::RangeInclusive<usize>| {
         let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| SecretError::Phc)?;
-        lengths.contains(&bytes.len()).then_some(bytes).ok_or(SecretError::Phc)
+        lengths
+            .contains(&bytes.len())
+            .then_some(bytes)
+            .ok_or(SecretError::Phc)
     };
-    Ok(Hashed { cost, salt: bytes(salt, 8..=64)?, output: bytes(output, 16..=64)? })
+    Ok(Hashed {
+        cost,
+        salt: bytes(salt, 8..=64)?,
+        output: bytes(output, 16..=64)?,
+    })
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_hashed() { "Secret(hashed)" } else { "Secret(plain)" })
+        f.write_str(if self.is_hashed() {
+            "Secret(hashed)"
+        } else {
+            "Secret(plain)"
+        })
     }
 }
 
@@ -262,13 +293,17 @@ pub enum SecretError {
     #[error("a password of more than 1024 bytes")]
     TooLong,
     /// The secret begins with `$` but is not an argon2id hash.
-    #[error("a hash that is not argon2id; only $argon2id$… is read, and a password that begins with $ must be stored as such a hash")]
+    #[error(
+        "a hash that is not argon2id; only $argon2id$… is read, and a password that begins with $ must be stored as such a hash"
+    )]
     Algorithm,
     /// The hash is not in the form of a PHC string with all its parts.
     #[error("a broken hash; it must read $argon2id$v=19$m=…,t=…,p=…$salt$hash")]
     Phc,
     /// The hash's cost is out of bounds.
-    #[error("a hash whose cost is out of bounds (at most m=262144, t=16, p=16; at least 8 of m for each of p)")]
+    #[error(
+        "a hash whose cost is out of bounds (at most m=262144, t=16, p=16; at least 8 of m for each of p)"
+    )]
     Cost,
     /// The operating system gave no random bytes, or no memory.
     #[error("the system has no memory or no random bytes for a hash")]
@@ -312,7 +347,10 @@ pub(super) mod tests {
             }
         }
         assert!(!matches(None, "right"));
-        assert!(!matches(None, ""), "the digest of nothing is equal, the account is not there");
+        assert!(
+            !matches(None, ""),
+            "the digest of nothing is equal, the account is not there"
+        );
     }
 
     #[test]
@@ -323,20 +361,25 @@ pub(super) mod tests {
         let read = Secret::parse(&text).unwrap();
         assert!(matches(Some(&read), "p|w"));
         assert!(!matches(Some(&read), &text), "the hash is not the password");
-        let again = Secret::hash(&password("p|w"), cheap()).unwrap().to_phc().unwrap();
+        let again = Secret::hash(&password("p|w"), cheap())
+            .unwrap()
+            .to_phc()
+            .unwrap();
         assert_ne!(text, again, "salted");
     }
 
     #[test]
     fn a_hash_of_the_reference_program_is_read() {
         // Made with the reference implementation: password `password`, salt `somesalt`.
-        let text = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        let text =
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         assert!(matches(Some(&Secret::parse(text).unwrap()), "password"));
     }
 
     #[test]
     fn svc_b16_hostile_hashes_are_refused() {
-        let good = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        let good =
+            "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         Secret::parse(good).unwrap();
         for (part, hostile, error) in [
             ("m=8", "m=4194304", SecretError::Cost),
@@ -355,8 +398,16 @@ pub(super) mod tests {
             ("c29tZXNhbHQ", "", SecretError::Phc),
             ("c29tZXNhbHQ", "c29t", SecretError::Phc),
             ("c29tZXNhbHQ", "****", SecretError::Phc),
-            ("$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", "", SecretError::Phc),
-            ("nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", "nf65", SecretError::Phc),
+            (
+                "$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+                "",
+                SecretError::Phc,
+            ),
+            (
+                "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+                "nf65",
+                SecretError::Phc,
+            ),
             ("m=8,t=1,p=1", "t=1,m=8,p=1", SecretError::Phc),
             ("m=8", "m=+8", SecretError::Phc),
             ("m=8", "m=08", SecretError::Phc),
@@ -379,8 +430,14 @@ pub(super) mod tests {
         ] {
             assert_eq!(Secret::parse(text).unwrap_err(), error, "{text:?}");
         }
-        assert_eq!(Secret::parse(&"x".repeat(1025)).unwrap_err(), SecretError::TooLong);
-        assert_eq!(Secret::hash(&password(""), cheap()).unwrap_err(), SecretError::Blank);
+        assert_eq!(
+            Secret::parse(&"x".repeat(1025)).unwrap_err(),
+            SecretError::TooLong
+        );
+        assert_eq!(
+            Secret::hash(&password(""), cheap()).unwrap_err(),
+            SecretError::Blank
+        );
     }
 
     #[test]
@@ -388,6 +445,9 @@ pub(super) mod tests {
         let plain = Secret::parse("hunter2").unwrap();
         let hashed = Secret::hash(&password("hunter2"), cheap()).unwrap();
         let shown = format!("{plain:?} {hashed:?} {plain:#?} {hashed:#?}");
-        assert_eq!(shown, "Secret(plain) Secret(hashed) Secret(plain) Secret(hashed)");
+        assert_eq!(
+            shown,
+            "Secret(plain) Secret(hashed) Secret(plain) Secret(hashed)"
+        );
     }
 }

@@ -84,10 +84,7 @@ pub(super) fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 /// The account of a line without its end; `None` for a line that holds none.
-pub(super) fn parse_line(
-    line: &str,
-    default_rights: Rights,
-) -> Result<Option<Account>, LineError> {
+pub(super) fn parse_line(line: &str, default_rights: Rights) -> Result<Option<Account>, LineError> {
     if line.trim().is_empty() || line.starts_with('#') {
         return Ok(None);
     }
@@ -101,7 +98,11 @@ pub(super) fn parse_line(
     let secret = Secret::parse(secret)?;
     check_sentinel(name, secret.as_plain().map(|plain| plain.expose()))?;
     let rights = rights.map_or(Ok(default_rights), str::parse)?;
-    Ok(Some(Account { name: name.to_owned(), secret, rights }))
+    Ok(Some(Account {
+        name: name.to_owned(),
+        secret,
+        rights,
+    }))
 }
 
 /// Refuses the name and password that clients send to leave.
@@ -142,7 +143,10 @@ mod tests {
 
     fn names(text: &str) -> Vec<(String, Rights)> {
         let accounts = parse(text.as_bytes(), Rights::from([Right::Exec])).unwrap();
-        accounts.into_iter().map(|account| (account.name, account.rights)).collect()
+        accounts
+            .into_iter()
+            .map(|account| (account.name, account.rights))
+            .collect()
     }
 
     #[test]
@@ -161,7 +165,11 @@ mod tests {
 
     #[test]
     fn svc_b17_line_ends_and_marks_of_editors_are_taken() {
-        for text in ["a|x\r\nb|y|read\r\n", "\u{feff}a|x\nb|y|read", "\u{feff}a|x\r\nb|y|read\r\n"] {
+        for text in [
+            "a|x\r\nb|y|read\r\n",
+            "\u{feff}a|x\nb|y|read",
+            "\u{feff}a|x\r\nb|y|read\r\n",
+        ] {
             let accounts = parse(text.as_bytes(), Rights::NONE).unwrap();
             assert_eq!(accounts.len(), 2, "{text:?}");
             assert_eq!(accounts[0].name, "a");
@@ -186,30 +194,50 @@ mod tests {
             ("a|x\r|read", LineError::Secret(SecretError::Control)),
             ("a\0|x", LineError::Name("a control character")),
             ("a\u{1b}[2J|x", LineError::Name("a control character")),
-            ("a\u{202e}|x", LineError::Name("an invisible or direction-changing character")),
+            (
+                "a\u{202e}|x",
+                LineError::Name("an invisible or direction-changing character"),
+            ),
             (" a|x", LineError::Name("white space at an end")),
             ("ok|x", LineError::Duplicate { first: 2 }),
             ("good|bye", LineError::Sentinel),
             ("good|bye|read", LineError::Sentinel),
             ("a|$2b$10$abc", LineError::Secret(SecretError::Algorithm)),
-            ("a|$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEg",
-             LineError::Secret(SecretError::Cost)),
+            (
+                "a|$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEg",
+                LineError::Secret(SecretError::Cost),
+            ),
         ] {
-            assert_eq!(fields(&format!("# one\nok|y\n{line}\n")), (3, error), "{line:?}");
+            assert_eq!(
+                fields(&format!("# one\nok|y\n{line}\n")),
+                (3, error),
+                "{line:?}"
+            );
         }
         for line in ["a|x|", "a|x|root", "a|x|read,", "a|b|c"] {
             let (number, error) = fields(line);
             assert!(matches!(error, LineError::Right(_)), "{line:?}: {error}");
             assert_eq!(number, 1);
         }
-        assert!(matches!(fields(&format!("{}|x", "n".repeat(129))).1, LineError::Name(_)));
-        assert_eq!(parse(b"a|x\nb|\xff\n", Rights::NONE).unwrap_err(), (2, LineError::Utf8));
+        assert!(matches!(
+            fields(&format!("{}|x", "n".repeat(129))).1,
+            LineError::Name(_)
+        ));
+        assert_eq!(
+            parse(b"a|x\nb|\xff\n", Rights::NONE).unwrap_err(),
+            (2, LineError::Utf8)
+        );
         assert_eq!(names("good|byes\nbye|good").len(), 2);
     }
 
     #[test]
     fn svc_b19_errors_show_nothing_of_the_line() {
-        for line in ["hunter|hunter|hunter", "hunter|hu|nt|er", "a|$hunter", "hunter|\0hunter"] {
+        for line in [
+            "hunter|hunter|hunter",
+            "hunter|hu|nt|er",
+            "a|$hunter",
+            "hunter|\0hunter",
+        ] {
             let (_, error) = parse(line.as_bytes(), Rights::NONE).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunt"), "{error}");
         }

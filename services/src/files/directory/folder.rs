@@ -340,7 +340,9 @@ fn modified(stat: &Stat) -> SystemTime {
     } else {
         SystemTime::UNIX_EPOCH.checked_add(seconds)
     };
-    whole.and_then(|whole| whole.checked_add(nanos)).unwrap_or(SystemTime::UNIX_EPOCH)
+    whole
+        .and_then(|whole| whole.checked_add(nanos))
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Hashed, so that a peer learns nothing of devices and inode numbers.

@@ -31,7 +31,10 @@ pub(super) struct Staged {
 
 impl Staged {
     /// Makes room for an upload of the announced size, if there is one. Blocks.
-    pub(super) fn create(folder: Arc<Folder>, expected: Option<u64>) -> Result<Box<Self>, StoreError> {
+    pub(super) fn create(
+        folder: Arc<Folder>,
+        expected: Option<u64>,
+    ) -> Result<Box<Self>, StoreError> {
         let announced = expected.unwrap_or(0);
         let reservation = match folder.quota.reserve(announced) {
             Err(StoreError::QuotaExceeded { .. }) if folder.recount_stored() => {
@@ -51,10 +54,7 @@ impl Staged {
     }
 
     /// Writes all of `bytes`. Blocks. An error ends the upload.
-    pub(super) fn write(
-        mut self: Box<Self>,
-        mut bytes: Vec<u8>,
-    ) -> Result<Box<Self>, StoreError> {
+    pub(super) fn write(mut self: Box<Self>, mut bytes: Vec<u8>) -> Result<Box<Self>, StoreError> {
         self.temporary
             .file
             .write_all(&bytes)

@@ -30,7 +30,10 @@ pub(super) struct DirectoryUpload {
 #[derive(Debug)]
 enum State {
     Idle(Box<Staged>, Arc<Reservation>),
-    Writing(JoinHandle<Result<Box<Staged>, StoreError>>, Arc<Reservation>),
+    Writing(
+        JoinHandle<Result<Box<Staged>, StoreError>>,
+        Arc<Reservation>,
+    ),
     Ended(StoreError),
 }
 

@@ -1,0 +1,405 @@
+//! The server's configuration file: what it may say, and what it means when it does not.
+//!
+//! Keys are in snake_case, values in kebab-case. Whatever is not known is refused with its line;
+//! whatever cannot work together is refused before anything is opened.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use bytesize::ByteSize;
+use framing::{FramingFactory, Registry, serve::Address};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use services::login::{Right, Rights};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who may log in.
+    pub accounts: Option<Accounts>,
+    /// The file store.
+    pub files: Option<Files>,
+    /// Running commands.
+    pub exec: Option<Exec>,
+    /// Limits of every connection.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Where to listen; at least one.
+    #[serde(default)]
+    pub listen: Vec<Listen>,
+}
+
+/// `[accounts]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// The accounts file: lines `name|password-or-hash|rights`.
+    pub file: PathBuf,
+    /// The rights of lines with two fields.
+    #[serde(default = "usual_rights")]
+    pub default_rights: Vec<Right>,
+    /// Failed logins after which a connection is closed.
+    #[serde(default = "ten")]
+    pub max_tries: u32,
+}
+
+/// `[files]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The folder that holds the files.
+    pub root: PathBuf,
+    /// The largest file.
+    pub max_file: Option<ByteSize>,
+    /// The most bytes of all files together.
+    pub quota: Option<ByteSize>,
+}
+
+/// `[exec]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// Programs that anyone with the right `exec` may run.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Whether those with the right `shell` may run anything.
+    #[serde(default)]
+    pub shell: bool,
+    /// The longest time a command may run.
+    pub timeout: Option<Time>,
+    /// The most bytes a command may write.
+    pub max_output: Option<ByteSize>,
+    /// The folder in which commands run.
+    #[serde(default = "root_folder")]
+    pub folder: PathBuf,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest frame before a login.
+    pub frame_before_login: ByteSize,
+    /// The time to log in, from the connection's start.
+    pub login_deadline: Time,
+    /// The time that connections have to finish when the server stops.
+    pub drain_timeout: Time,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_before_login: ByteSize::kib(8),
+            login_deadline: Time(Duration::from_secs(10)),
+            drain_timeout: Time(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// One `[[listen]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// `tcp://ADDRESS:PORT` or `unix:/PATH`.
+    #[serde(deserialize_with = "address", serialize_with = "display")]
+    pub address: Address,
+    /// The framing: a name, or a table with its options.
+    #[serde(default)]
+    pub framing: Framing,
+    /// How requests are written in frames.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// What is offered; by default the login and every configured part.
+    pub services: Option<Vec<Service>>,
+    /// Who everybody is, in place of a login.
+    pub identity: Option<Identity>,
+    /// Connections at once; further ones wait.
+    #[serde(default = "connections")]
+    pub max_connections: usize,
+    /// Whether others than this machine may connect, in plain text.
+    #[serde(default)]
+    pub expose: bool,
+    /// Whether small writes leave at once.
+    #[serde(default = "yes")]
+    pub nodelay: bool,
+    /// Whether a restarted server may bind at once.
+    #[serde(default = "yes")]
+    pub reuse_address: bool,
+    /// Connections that the system lets wait.
+    #[serde(default = "backlog")]
+    pub backlog: u32,
+    /// The socket's receive buffer; the system's choice if not set.
+    pub receive_buffer: Option<ByteSize>,
+    /// The socket's send buffer; the system's choice if not set.
+    pub send_buffer: Option<ByteSize>,
+    /// Idle time after which the system asks whether the peer is still there.
+    pub keepalive: Option<Time>,
+}
+
+/// How requests are written in frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// JSON heads and chunks; `docs/protocol.md`.
+    #[default]
+    Native,
+}
+
+/// A part that a listener can offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// Who is it?
+    Login,
+    /// Running commands.
+    Exec,
+    /// Storing files.
+    Files,
+}
+
+impl Service {
+    /// The name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Exec => "exec",
+            Self::Files => "files",
+        }
+    }
+}
+
+/// Who everybody is, where nobody logs in.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// What it may do.
+    pub rights: Vec<Right>,
+}
+
+/// A framing from the registry.
+#[derive(Clone, Debug)]
+pub struct Framing {
+    /// Makes one for each connection.
+    pub factory: FramingFactory,
+    /// As it stands in the file.
+    shown: toml::Value,
+}
+
+impl Default for Framing {
+    fn default() -> Self {
+        let factory = FramingFactory::new("struct-header", framing::StructHeader::default());
+        Self { factory, shown: "struct-header".into() }
+    }
+}
+
+impl<'de> Deserialize<'de> for Framing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let factory = de::DeserializeSeed::deserialize(Registry::default().seed(), deserializer)?;
+        let shown = factory.name().into();
+        Ok(Self { factory, shown })
+    }
+}
+
+impl Serialize for Framing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.shown.serialize(serializer)
+    }
+}
+
+/// A span of time, written `30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(|error| {
+            de::Error::custom(format!("`{text}` is not a time such as `30s` or `5m`: {error}"))
+        })
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+    Address::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn display<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
+}
+
+fn usual_rights() -> Vec<Right> {
+    vec![Right::Read, Right::Write, Right::Exec]
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn root_folder() -> PathBuf {
+    "/".into()
+}
+
+fn connections() -> usize {
+    1024
+}
+
+fn backlog() -> u32 {
+    1024
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Config {
+    /// Reads and checks a file. Paths in it are relative to its folder.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let mut config = Self::parse(&text).with_context(|| format!("in {}", path.display()))?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Reads and checks the text of a file.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut config: Self = toml::from_str(text)?;
+        config.show_framings(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What there is without a file: three listeners on loopback, and everything else in `folder`.
+    pub fn standard(folder: &Path) -> anyhow::Result<Self> {
+        let mut config = Self::parse(STANDARD)?;
+        config.resolve(folder);
+        Ok(config)
+    }
+
+    /// Keeps each framing as it is written, for [`to_toml`](Self::to_toml).
+    fn show_framings(&mut self, text: &str) -> anyhow::Result<()> {
+        let raw: toml::Table = toml::from_str(text)?;
+        let listeners = raw.get("listen").and_then(toml::Value::as_array);
+        for (listen, raw) in self.listen.iter_mut().zip(listeners.into_iter().flatten()) {
+            if let Some(framing) = raw.get("framing") {
+                listen.framing.shown = framing.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration that is in force, as a file.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        // Joining an absolute path gives that path.
+        if let Some(accounts) = &mut self.accounts {
+            accounts.file = folder.join(&accounts.file);
+        }
+        if let Some(files) = &mut self.files {
+            files.root = folder.join(&files.root);
+        }
+        if let Some(exec) = &mut self.exec {
+            exec.folder = folder.join(&exec.folder);
+        }
+    }
+
+    /// Finds what cannot work together.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(!self.listen.is_empty(), "there is no [[listen]]: nobody could connect");
+        if let Some(exec) = &self.exec {
+            services::exec::Allow::new(&exec.allow).context("[exec] allow")?;
+        }
+        for listen in &self.listen {
+            let whose = || format!("the listener on {}", listen.address);
+            self.check_listener(listen).with_context(whose)?;
+        }
+        Ok(())
+    }
+
+    fn check_listener(&self, listen: &Listen) -> anyhow::Result<()> {
+        services::native::check(&listen.framing.factory.make())?;
+        let offered = self.services(listen);
+        for service in &offered {
+            let (configured, section) = match service {
+                Service::Login => (self.accounts.is_some(), "[accounts]"),
+                Service::Exec => (self.exec.is_some(), "[exec]"),
+                Service::Files => (self.files.is_some(), "[files]"),
+            };
+            ensure!(configured, "it offers {}, and there is no {section}", service.as_str());
+        }
+        let login = offered.contains(&Service::Login);
+        match (&listen.identity, login) {
+            (Some(_), true) => bail!("it has an `identity`, and offers `login`; only one can be"),
+            (None, false) => bail!("it offers no `login`, so it needs an `identity`"),
+            _ => {}
+        }
+        ensure!(listen.max_connections > 0, "`max_connections` must be at least 1");
+        if !listen.address.is_local() && !listen.expose && !offered.is_empty() {
+            bail!(
+                "others than this machine could connect, and everything would pass in plain text; \
+                 listen on 127.0.0.1, or set `expose = true` if that is what you want"
+            );
+        }
+        Ok(())
+    }
+
+    /// What a listener offers.
+    pub fn services(&self, listen: &Listen) -> Vec<Service> {
+        if let Some(services) = &listen.services {
+            return services.clone();
+        }
+        let parts = [
+            (Service::Login, listen.identity.is_none()),
+            (Service::Exec, self.exec.is_some()),
+            (Service::Files, self.files.is_some()),
+        ];
+        parts.into_iter().filter(|(_, there)| *there).map(|(service, _)| service).collect()
+    }
+}
+
+impl Accounts {
+    /// The rights of lines that name none.
+    pub fn default_rights(&self) -> Rights {
+        self.default_rights.iter().copied().collect()
+    }
+}
+
+/// The configuration without a file.
+const STANDARD: &str = r#"
+[accounts]
+file = "accounts.txt"
+
+[files]
+root = "files"
+
+[exec]
+allow = ["cat", "date", "df", "echo", "head", "id", "ls", "seq", "uname", "uptime", "wc"]
+
+[[listen]]
+address = "tcp://127.0.0.1:8001"
+framing = "ack-handshake"
+
+[[listen]]
+address = "tcp://127.0.0.1:8002"
+framing = "struct-header"
+
+[[listen]]
+address = "tcp://127.0.0.1:8003"
+framing = { type = "delimiter", delimiter = "\n" }
+"#;

@@ -1,0 +1,164 @@
+//! Opens the listeners of a configuration and serves on them until it is told to stop.
+
+use std::{convert::Infallible, io, net::SocketAddr};
+
+use anyhow::Context;
+use framing::serve::{Address, Listener, Tcp, Unix, serve_with};
+use futures_util::future::join_all;
+use services::{Session, native::NativeServer};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
+use tower::service_fn;
+
+use crate::{
+    config::{Config, Limits, Listen},
+    stack::{Parts, Stack},
+};
+
+/// A server whose listeners are open.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Bound>,
+    limits: Limits,
+}
+
+/// One listener, with its stack.
+#[derive(Debug)]
+struct Bound {
+    socket: Socketed,
+    listen: Listen,
+    stack: Stack,
+    announcement: String,
+}
+
+#[derive(Debug)]
+enum Socketed {
+    Tcp(Tcp),
+    Unix(Unix),
+}
+
+impl Socketed {
+    fn local_addr(&self) -> Address {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr(),
+            Self::Unix(unix) => unix.local_addr(),
+        }
+    }
+}
+
+impl Server {
+    /// Opens every part and every listener. Must be called within a tokio runtime.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let parts = Parts::open(config)?;
+        let mut listeners = Vec::new();
+        for listen in &config.listen {
+            let stack = parts.stack(config, listen)?;
+            let socket = bind(listen)
+                .await
+                .with_context(|| format!("cannot listen on {}", listen.address))?;
+            let names: Vec<_> = config.services(listen).iter().map(|s| s.as_str()).collect();
+            let announcement = format!(
+                "listening on {} ({}, native: {})",
+                socket.local_addr(),
+                listen.framing.factory.name(),
+                names.join(" ")
+            );
+            listeners.push(Bound { socket, listen: listen.clone(), stack, announcement });
+        }
+        Ok(Self { listeners, limits: config.limits.clone() })
+    }
+
+    /// A line for each listener: its real address, its framing, what it offers.
+    pub fn announcements(&self) -> impl Iterator<Item = &str> {
+        self.listeners.iter().map(|bound| bound.announcement.as_str())
+    }
+
+    /// The real addresses, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|bound| bound.socket.local_addr()).collect()
+    }
+
+    /// Serves until `stop` completes, and then until all connections have ended or the drain
+    /// timeout has passed.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let limits = &self.limits;
+        let served = join_all(self.listeners.into_iter().map(|bound| {
+            let Bound { socket, listen, stack, .. } = bound;
+            let stopped = stopped.clone();
+            async move {
+                match socket {
+                    Socketed::Tcp(tcp) => serve(tcp, &listen, stack, limits, stopped).await,
+                    Socketed::Unix(unix) => serve(unix, &listen, stack, limits, stopped).await,
+                }
+            }
+        }));
+        tokio::join!(served, async {
+            stop.await;
+            // If there is no listener left, there is nobody to tell.
+            let _ = stopping.send(true);
+        });
+    }
+}
+
+/// Serves one listener: from here on a stage is a type.
+async fn serve<L>(
+    listener: L,
+    listen: &Listen,
+    stack: Stack,
+    limits: &Limits,
+    mut stopped: watch::Receiver<bool>,
+) where
+    L: Listener,
+{
+    let make = service_fn(move |_: Session| {
+        let stack = stack.clone();
+        async move { Ok::<_, Infallible>(stack) }
+    });
+    let mut dialect = NativeServer::new(make);
+    if listen.identity.is_none() {
+        let frame = usize::try_from(limits.frame_before_login.as_u64()).unwrap_or(usize::MAX);
+        dialect = dialect.before_login(frame, limits.login_deadline.0);
+    }
+    serve_with(listener, dialect)
+        .framing(listen.framing.factory.clone())
+        .max_connections(listen.max_connections)
+        .drain_timeout(limits.drain_timeout.0)
+        .with_graceful_shutdown(async move {
+            // An error means that the server itself is gone.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        })
+        .into_future()
+        .await;
+}
+
+async fn bind(listen: &Listen) -> anyhow::Result<Socketed> {
+    match &listen.address {
+        Address::Tcp(address) => {
+            let listener = tcp_socket(*address, listen)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            Ok(Socketed::Tcp(Tcp::new(listener)?.nodelay(listen.nodelay)))
+        }
+        Address::Unix(Some(path)) => Ok(Socketed::Unix(Unix::bind(path).await?)),
+        other => anyhow::bail!("nobody can listen on {other}"),
+    }
+}
+
+/// A listening socket with the options of its listener; accepted sockets inherit them.
+fn tcp_socket(address: SocketAddr, listen: &Listen) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(listen.reuse_address)?;
+    if let Some(bytes) = listen.receive_buffer {
+        socket.set_recv_buffer_size(usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX))?;
+    }
+    if let Some(bytes) = listen.send_buffer {
+        socket.set_send_buffer_size(usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX))?;
+    }
+    if let Some(idle) = listen.keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle.0))?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}

@@ -1,0 +1,377 @@
+//! Every law over every framing. A new framing is a new row.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use framing::{
+    BoxFraming, CodecFraming, DelimiterOptions, Framing, FramingCodec, Limits, OnError, Registry,
+    StructHeader, testkit::Laws,
+};
+use tokio_util::codec::{BytesCodec, LengthDelimitedCodec};
+
+/// What the laws need to know beside the framing.
+#[derive(Clone, Copy, Default)]
+struct About {
+    /// Samples.
+    frames: &'static [&'static [u8]],
+    /// Frames that must be refused.
+    refused: &'static [&'static [u8]],
+    emits_rest: bool,
+    any_end: bool,
+}
+
+const ANY: About = About {
+    frames: &[b"", b"hello", b"ok", b"5\n", b"\0\0\0\x01", b"\xff\xfe\n||\\a", b"a somewhat longer frame"],
+    refused: &[],
+    emits_rest: false,
+    any_end: false,
+};
+
+const TEXT: About = About {
+    frames: &[b"", b"hello", b"5", "één".as_bytes(), b"a somewhat longer frame"],
+    ..ANY
+};
+
+/// By name, as a command line would have them.
+const ROWS: &[(&str, About)] = &[
+    ("ack-handshake", ANY),
+    (r#"{ type = "ack-handshake", terminator = "\r\n", ack = "go ahead", refusal = "no" }"#, ANY),
+    (r#"{ type = "ack-handshake", bare = true }"#, About { emits_rest: true, ..ANY }),
+    (r#"{ type = "ack-handshake", ack = { hex = "06" } }"#, ANY),
+    ("delimiter", About { refused: &[b"a\nb", b"\n"], ..TEXT }),
+    (
+        r#"{ type = "delimiter", delimiter = "||" }"#,
+        About { frames: &[b"", b"a", b"|a", b"a|b", b"longer \n text"], refused: &[b"a|", b"||", b"a||b", b"|"], ..ANY },
+    ),
+    (
+        r#"{ type = "delimiter", delimiter = "aab" }"#,
+        About { frames: &[b"", b"ab", b"aa|", b"baba"], refused: &[b"aab", b"xaaby"], ..ANY },
+    ),
+    (r##"{ type = "delimiter", delimiter = "#$" }"##, About { refused: &[b"a#$b"], frames: &[b"ADD:123#x", b"$", b""], ..ANY }),
+    (r#"{ type = "delimiter", delimiter = { hex = "00" } }"#, About { refused: &[b"a\0b"], ..TEXT }),
+    (r#"{ type = "delimiter", escape = "\\" }"#, ANY),
+    (r#"{ type = "delimiter", delimiter = "||", escape = "\\" }"#, ANY),
+    (r#"{ type = "delimiter", delimiter = ["||", "\n", "ab", ";"], escape = "\\", on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "delimiter", delimiter = ["\n", "\r\n", ";"] }"#,
+        About { refused: &[b"a;b", b"a\r", b"a\nb"], ..TEXT },
+    ),
+    (
+        r#"{ type = "delimiter", delimiter = ["\r\n", "\n"], on_error = "skip" }"#,
+        About { refused: &[b"a\r\nb", b"a\nb"], ..TEXT },
+    ),
+    (
+        r#"{ type = "delimiter", strip = false }"#,
+        About { frames: &[b"\n", b"hello\n", b"a longer one\n"], refused: &[b"", b"hello", b"a\nb\n"], ..ANY },
+    ),
+    (
+        r#"{ type = "delimiter", strip = false, escape = "\\", delimiter = [";", "||"] }"#,
+        About { frames: &[b";", b"hello;", b"a;b;", b"||;", b"\\;;", b"a||"], refused: &[b"", b"hello"], ..ANY },
+    ),
+    (
+        r#"{ type = "delimiter", skip_empty = true, at_eof = "emit" }"#,
+        About { frames: &[b"hello", b"x", b"longer text"], refused: &[b"", b"a\nb"], emits_rest: true, ..ANY },
+    ),
+    (r#"{ type = "delimiter", at_eof = "emit", escape = "%" }"#, About { emits_rest: true, ..ANY }),
+    (r#"{ type = "delimiter", delimiter = "||", on_error = "skip" }"#, About { refused: &[b"a|"], ..TEXT }),
+    ("lines", About { refused: &[b"a\nb", b"a\r", b"\xff"], emits_rest: true, ..TEXT }),
+    (
+        r#"{ type = "lines", ending = "\r\n", at_eof = "error", on_error = "skip" }"#,
+        About { refused: &[b"a\nb", b"\xff"], ..TEXT },
+    ),
+    ("raw", ANY),
+    (r#"{ type = "raw", chunk = "3B" }"#, ANY),
+    ("struct-header", ANY),
+    (r#"{ type = "struct-header", on_error = "skip" }"#, ANY),
+    (r#"{ type = "struct-header", format = "<I", allow_empty = false }"#, About { frames: &[b"x", b"hello"], refused: &[b""], ..ANY }),
+    (r#"{ type = "struct-header", format = "!H", counts = "frame", on_error = "skip" }"#, ANY),
+    (r#"{ type = "struct-header", format = "B" }"#, ANY),
+    (r#"{ type = "struct-header", format = "<q" }"#, ANY),
+    (r#"{ type = "struct-header", format = "!Q", adjust = 8 }"#, About { frames: &[b"eight...", b"nine.....", b"a somewhat longer frame"], refused: &[b"", b"seven.."], ..ANY }),
+    (r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", 2], strict_pad = true }"#, ANY),
+    (r#"{ type = "struct-header", format = "!4sBxH" }"#, ANY),
+    (r#"{ type = "struct-header", format = "!HBd", length = 0, adjust = -1, on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "struct-header", format = "!HB", length = 0, strip = 2 }"#,
+        About { frames: &[b"\x07", b"\x07hello", b"\0longer one"], refused: &[b""], ..ANY },
+    ),
+    (r#"{ type = "struct-header", format = "@bhl" }"#, ANY),
+];
+
+/// Those that have no name.
+fn unnamed() -> Vec<(&'static str, Box<dyn Fn() -> BoxFraming>, About)> {
+    let skip = || Limits::new().on_error(OnError::Skip);
+    vec![
+        (
+            "StructHeader, unboxed",
+            Box::new(|| Box::new(StructHeader::default())),
+            ANY,
+        ),
+        (
+            "CodecFraming of LengthDelimitedCodec",
+            Box::new(|| Box::new(CodecFraming::new(LengthDelimitedCodec::new(), Limits::new()))),
+            About { any_end: true, ..ANY },
+        ),
+        (
+            "CodecFraming of FramingCodec of Delimiter",
+            Box::new(move || {
+                let framing = DelimiterOptions::default().build(Limits::new()).unwrap();
+                Box::new(CodecFraming::new(FramingCodec::new(framing).unwrap(), skip()))
+            }),
+            About { refused: &[b"a\nb"], ..TEXT },
+        ),
+        (
+            "CodecFraming of FramingCodec of StructHeader",
+            Box::new(|| {
+                let codec = FramingCodec::new(StructHeader::default()).unwrap();
+                Box::new(CodecFraming::new(codec, Limits::new()))
+            }),
+            ANY,
+        ),
+    ]
+}
+
+fn check(make: impl Fn() -> BoxFraming, about: &About) {
+    let frames: Vec<Bytes> = about.frames.iter().map(|frame| Bytes::from_static(frame)).collect();
+    let mut laws = Laws::new(make, &frames);
+    for frame in about.refused {
+        laws = laws.refuses(*frame);
+    }
+    if about.emits_rest {
+        laws = laws.emits_rest();
+    }
+    if about.any_end {
+        laws = laws.any_end();
+    }
+    laws.check();
+}
+
+#[test]
+fn every_registered_framing_has_a_row() {
+    let registry = Registry::default();
+    let tested: BTreeSet<String> = ROWS
+        .iter()
+        .map(|(text, _)| registry.parse(text).unwrap().name().to_owned())
+        .collect();
+    let registered: BTreeSet<String> = registry.names().map(str::to_owned).collect();
+    assert_eq!(tested, registered);
+}
+
+#[test]
+fn every_framing_keeps_every_law() {
+    let registry = Registry::default();
+    let mut broken = Vec::new();
+    for (text, about) in ROWS {
+        let factory = registry.parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        check_row(text, || factory.make(), about, &mut broken);
+    }
+    for (name, make, about) in unnamed() {
+        check_row(name, make, &about, &mut broken);
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// One framing that breaks a law must not hide the next.
+fn check_row(
+    name: &str,
+    make: impl Fn() -> BoxFraming,
+    about: &About,
+    broken: &mut Vec<String>,
+) {
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(make, about)));
+    if let Err(panic) = checked {
+        let law = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        broken.push(format!("{name}: {law}"));
+    }
+}
+
+#[test]
+fn a_codec_that_is_its_own_framing_keeps_no_boundaries_and_says_so() {
+    let framing = CodecFraming::new(BytesCodec::new(), Limits::new());
+    let mut machine = framing::Machine::new(framing);
+    machine.receive(b"ab");
+    assert_eq!(machine.next_frame(), Ok(framing::Received::Frame("ab".into())));
+}
+
+/// The harness itself: framings with one promise broken each are found out.
+mod found_out {
+    use std::ops::Range;
+
+    use framing::{Carries, FrameError, Outbox, Step};
+
+    use super::*;
+
+    /// What is wrong with it.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Fault {
+        None,
+        /// `a|` is written before `|`… as if nothing could go wrong.
+        NoCheckOnEncode,
+        /// Something is written before the refusal.
+        WritesThenRefuses,
+        /// The frame is not given back.
+        KeepsTheFrame,
+        /// A cut-off frame is a clean end.
+        CleanEnd,
+        /// A cut-off frame is a frame.
+        EmitsRest,
+        /// Asks for more than it needs.
+        NeedsTooMuch,
+        /// Asks for nothing.
+        NeedsNothing,
+        /// A repeated call changes the answer.
+        CountsCalls,
+        /// Two frames in one read are one.
+        SwallowsTheSecond,
+        /// The limit is not looked at.
+        NoLimit,
+        /// Everything is looked at again and again.
+        Quadratic,
+        /// One byte panics.
+        Panics,
+        /// It forgets that it looked, so that a mark cut in two is missed.
+        ForgetsHalfAMark,
+    }
+
+    /// Frames that end with `|!`.
+    #[derive(Clone, Debug)]
+    struct Marked {
+        fault: Fault,
+        scanned: usize,
+        calls: usize,
+        max: usize,
+    }
+
+    fn marked(fault: Fault) -> Marked {
+        Marked { fault, scanned: 0, calls: 0, max: 1 << 24 }
+    }
+
+    impl Marked {
+        fn find(&mut self, input: &[u8]) -> Option<Range<usize>> {
+            let from = match self.fault {
+                Fault::Quadratic => 0,
+                Fault::ForgetsHalfAMark => self.scanned,
+                _ => self.scanned.saturating_sub(1),
+            };
+            self.scanned = input.len();
+            let at = match self.fault {
+                Fault::SwallowsTheSecond => {
+                    input.windows(2).rposition(|pair| pair == b"|!").filter(|at| *at >= from)
+                }
+                _ => input.get(from..)?.windows(2).position(|pair| pair == b"|!").map(|at| from + at),
+            };
+            at.map(|at| at..at + 2)
+        }
+    }
+
+    impl Framing for Marked {
+        fn decode(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+            self.calls += 1;
+            assert!(self.fault != Fault::Panics || !input.starts_with(b"\\"), "a fault");
+            let limit = if self.fault == Fault::NoLimit { usize::MAX } else { self.max };
+            match self.find(input) {
+                Some(mark) => {
+                    self.scanned = 0;
+                    if mark.start > limit {
+                        return Err(FrameError::over_limit(limit));
+                    }
+                    Ok(Step::Frame { payload: 0..mark.start, consumed: mark.end })
+                }
+                None => {
+                    let begun = usize::from(input.ends_with(b"|"));
+                    if input.len() - begun > limit {
+                        return Err(FrameError::over_limit(limit));
+                    }
+                    Ok(Step::Need(match self.fault {
+                        Fault::NeedsTooMuch => 2,
+                        Fault::NeedsNothing => 0,
+                        Fault::CountsCalls => 1 + self.calls % 2 * (1 - begun),
+                        _ => 2 - begun,
+                    }))
+                }
+            }
+        }
+
+        fn decode_eof(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError> {
+            match self.decode(input, out)? {
+                Step::Need(_) if input.is_empty() => Ok(Step::End),
+                Step::Need(_) if self.fault == Fault::CleanEnd => Ok(Step::Consumed(input.len())),
+                Step::Need(_) if self.fault == Fault::EmitsRest => {
+                    Ok(Step::Frame { payload: 0..input.len(), consumed: input.len() })
+                }
+                Step::Need(_) => Err(FrameError::truncated(
+                    framing::Part::Delimiter,
+                    input.len(),
+                    None,
+                )
+                .at(input.len())),
+                step => Ok(step),
+            }
+        }
+
+        fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {
+            let mut wire = frame.to_vec();
+            wire.extend_from_slice(b"|!");
+            let first = wire.windows(2).position(|pair| pair == b"|!");
+            let bad = first != Some(frame.len()) && self.fault != Fault::NoCheckOnEncode;
+            if bad || frame.len() > self.max {
+                if self.fault == Fault::WritesThenRefuses {
+                    out.put_slice(b"|!");
+                }
+                let error = FrameError::unencodable("it contains the mark");
+                return Err(match self.fault {
+                    Fault::KeepsTheFrame => error,
+                    _ => error.with_frame(frame),
+                });
+            }
+            out.put_slice(&wire);
+            Ok(())
+        }
+
+        fn max_frame(&self) -> usize {
+            self.max
+        }
+
+        fn set_max_frame(&mut self, bytes: usize) {
+            self.max = bytes;
+        }
+
+        fn carries(&self) -> Carries {
+            Carries::Neither("of the mark")
+        }
+    }
+
+    fn laws(fault: Fault) -> Laws<impl Fn() -> Marked> {
+        let frames = ["".into(), "hello".into(), "a|b!".into(), "a longer one".into()];
+        Laws::new(move || marked(fault), &frames).refuses("a|!b")
+    }
+
+    #[test]
+    fn a_good_framing_passes() {
+        laws(Fault::None).check();
+    }
+
+    #[test]
+    fn every_fault_is_found() {
+        let faults = [
+            Fault::NoCheckOnEncode,
+            Fault::WritesThenRefuses,
+            Fault::KeepsTheFrame,
+            Fault::CleanEnd,
+            Fault::EmitsRest,
+            Fault::NeedsTooMuch,
+            Fault::NeedsNothing,
+            Fault::CountsCalls,
+            Fault::SwallowsTheSecond,
+            Fault::NoLimit,
+            Fault::Quadratic,
+            Fault::Panics,
+            Fault::ForgetsHalfAMark,
+        ];
+        for fault in faults {
+            let laws = laws(fault);
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| laws.check()));
+            assert!(checked.is_err(), "{fault:?} is not found");
+        }
+    }
+}
