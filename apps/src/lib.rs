@@ -17,3 +17,4 @@ pub mod first_start;
 pub mod server;
 pub mod stack;
 pub mod terminal;
+pub mod tour;

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::{Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding};
+use crate::{Carries, Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding};
 
 /// One of our framings as a [`Decoder`] and an [`Encoder`], for anyone's
 /// [`Framed`](tokio_util::codec::Framed).
@@ -121,6 +121,7 @@ pub struct CodecFraming<C> {
     /// A copy of what the codec has been shown and has not consumed: the start of the input.
     buffer: BytesMut,
     frame: Bytes,
+    carries: Carries,
 }
 
 impl<C> CodecFraming<C> {
@@ -132,7 +133,14 @@ impl<C> CodecFraming<C> {
             limits,
             buffer: BytesMut::new(),
             frame: Bytes::new(),
+            carries: Carries::Neither("a foreign codec does not say what it can carry"),
         }
+    }
+
+    /// Sets what payloads the codec can carry, which it does not say itself.
+    pub fn carrying(mut self, carries: Carries) -> Self {
+        self.carries = carries;
+        self
     }
 
     /// Shows the codec what is new in `input`.
@@ -213,6 +221,10 @@ where
 
     fn set_max_frame(&mut self, bytes: usize) {
         self.limits.set_largest(bytes);
+    }
+
+    fn carries(&self) -> Carries {
+        self.carries
     }
 
     fn take_frame(&mut self) -> Bytes {

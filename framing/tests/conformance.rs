@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use framing::{
-    BoxFraming, CodecFraming, DelimiterOptions, Framing, FramingCodec, Limits, OnError, Registry,
-    StructHeader, testkit::Laws,
+    BoxFraming, Carries, CodecFraming, DelimiterOptions, Framing, FramingCodec, Limits, OnError,
+    Registry, StructHeader, testkit::Laws,
 };
 use tokio_util::codec::{BytesCodec, LengthDelimitedCodec};
 
@@ -21,79 +21,203 @@ struct About {
 }
 
 const ANY: About = About {
-    frames: &[b"", b"hello", b"ok", b"5\n", b"\0\0\0\x01", b"\xff\xfe\n||\\a", b"a somewhat longer frame"],
+    frames: &[
+        b"",
+        b"hello",
+        b"ok",
+        b"5\n",
+        b"\0\0\0\x01",
+        b"\xff\xfe\n||\\a",
+        b"a somewhat longer frame",
+    ],
     refused: &[],
     emits_rest: false,
     any_end: false,
 };
 
 const TEXT: About = About {
-    frames: &[b"", b"hello", b"5", "één".as_bytes(), b"a somewhat longer frame"],
+    frames: &[
+        b"",
+        b"hello",
+        b"5",
+        "één".as_bytes(),
+        b"a somewhat longer frame",
+    ],
     ..ANY
 };
 
 /// By name, as a command line would have them.
 const ROWS: &[(&str, About)] = &[
     ("ack-handshake", ANY),
-    (r#"{ type = "ack-handshake", terminator = "\r\n", ack = "go ahead", refusal = "no" }"#, ANY),
-    (r#"{ type = "ack-handshake", bare = true }"#, About { emits_rest: true, ..ANY }),
+    (
+        r#"{ type = "ack-handshake", terminator = "\r\n", ack = "go ahead", refusal = "no" }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "ack-handshake", bare = true }"#,
+        About {
+            emits_rest: true,
+            ..ANY
+        },
+    ),
     (r#"{ type = "ack-handshake", ack = { hex = "06" } }"#, ANY),
-    ("delimiter", About { refused: &[b"a\nb", b"\n"], ..TEXT }),
+    (
+        "delimiter",
+        About {
+            refused: &[b"a\nb", b"\n"],
+            ..TEXT
+        },
+    ),
     (
         r#"{ type = "delimiter", delimiter = "||" }"#,
-        About { frames: &[b"", b"a", b"|a", b"a|b", b"longer \n text"], refused: &[b"a|", b"||", b"a||b", b"|"], ..ANY },
+        About {
+            frames: &[b"", b"a", b"|a", b"a|b", b"longer \n text"],
+            refused: &[b"a|", b"||", b"a||b", b"|"],
+            ..ANY
+        },
     ),
     (
         r#"{ type = "delimiter", delimiter = "aab" }"#,
-        About { frames: &[b"", b"ab", b"aa|", b"baba"], refused: &[b"aab", b"xaaby"], ..ANY },
+        About {
+            frames: &[b"", b"ab", b"aa|", b"baba"],
+            refused: &[b"aab", b"xaaby"],
+            ..ANY
+        },
     ),
-    (r##"{ type = "delimiter", delimiter = "#$" }"##, About { refused: &[b"a#$b"], frames: &[b"ADD:123#x", b"$", b""], ..ANY }),
-    (r#"{ type = "delimiter", delimiter = { hex = "00" } }"#, About { refused: &[b"a\0b"], ..TEXT }),
+    (
+        r##"{ type = "delimiter", delimiter = "#$" }"##,
+        About {
+            refused: &[b"a#$b"],
+            frames: &[b"ADD:123#x", b"$", b""],
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "delimiter", delimiter = { hex = "00" } }"#,
+        About {
+            refused: &[b"a\0b"],
+            ..TEXT
+        },
+    ),
     (r#"{ type = "delimiter", escape = "\\" }"#, ANY),
-    (r#"{ type = "delimiter", delimiter = "||", escape = "\\" }"#, ANY),
-    (r#"{ type = "delimiter", delimiter = ["||", "\n", "ab", ";"], escape = "\\", on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "delimiter", delimiter = "||", escape = "\\" }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "delimiter", delimiter = ["||", "\n", "ab", ";"], escape = "\\", on_error = "skip" }"#,
+        ANY,
+    ),
     (
         r#"{ type = "delimiter", delimiter = ["\n", "\r\n", ";"] }"#,
-        About { refused: &[b"a;b", b"a\r", b"a\nb"], ..TEXT },
+        About {
+            refused: &[b"a;b", b"a\r", b"a\nb"],
+            ..TEXT
+        },
     ),
     (
         r#"{ type = "delimiter", delimiter = ["\r\n", "\n"], on_error = "skip" }"#,
-        About { refused: &[b"a\r\nb", b"a\nb"], ..TEXT },
+        About {
+            refused: &[b"a\r\nb", b"a\nb"],
+            ..TEXT
+        },
     ),
     (
         r#"{ type = "delimiter", strip = false }"#,
-        About { frames: &[b"\n", b"hello\n", b"a longer one\n"], refused: &[b"", b"hello", b"a\nb\n"], ..ANY },
+        About {
+            frames: &[b"\n", b"hello\n", b"a longer one\n"],
+            refused: &[b"", b"hello", b"a\nb\n"],
+            ..ANY
+        },
     ),
     (
         r#"{ type = "delimiter", strip = false, escape = "\\", delimiter = [";", "||"] }"#,
-        About { frames: &[b";", b"hello;", b"a;b;", b"||;", b"\\;;", b"a||"], refused: &[b"", b"hello"], ..ANY },
+        About {
+            frames: &[b";", b"hello;", b"a;b;", b"||;", b"\\;;", b"a||"],
+            refused: &[b"", b"hello"],
+            ..ANY
+        },
     ),
     (
         r#"{ type = "delimiter", skip_empty = true, at_eof = "emit" }"#,
-        About { frames: &[b"hello", b"x", b"longer text"], refused: &[b"", b"a\nb"], emits_rest: true, ..ANY },
+        About {
+            frames: &[b"hello", b"x", b"longer text"],
+            refused: &[b"", b"a\nb"],
+            emits_rest: true,
+            ..ANY
+        },
     ),
-    (r#"{ type = "delimiter", at_eof = "emit", escape = "%" }"#, About { emits_rest: true, ..ANY }),
-    (r#"{ type = "delimiter", delimiter = "||", on_error = "skip" }"#, About { refused: &[b"a|"], ..TEXT }),
-    ("lines", About { refused: &[b"a\nb", b"a\r", b"\xff"], emits_rest: true, ..TEXT }),
+    (
+        r#"{ type = "delimiter", at_eof = "emit", escape = "%" }"#,
+        About {
+            emits_rest: true,
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "delimiter", delimiter = "||", on_error = "skip" }"#,
+        About {
+            refused: &[b"a|"],
+            ..TEXT
+        },
+    ),
+    (
+        "lines",
+        About {
+            refused: &[b"a\nb", b"a\r", b"\xff"],
+            emits_rest: true,
+            ..TEXT
+        },
+    ),
     (
         r#"{ type = "lines", ending = "\r\n", at_eof = "error", on_error = "skip" }"#,
-        About { refused: &[b"a\nb", b"\xff"], ..TEXT },
+        About {
+            refused: &[b"a\nb", b"\xff"],
+            ..TEXT
+        },
     ),
     ("raw", ANY),
     (r#"{ type = "raw", chunk = "3B" }"#, ANY),
     ("struct-header", ANY),
     (r#"{ type = "struct-header", on_error = "skip" }"#, ANY),
-    (r#"{ type = "struct-header", format = "<I", allow_empty = false }"#, About { frames: &[b"x", b"hello"], refused: &[b""], ..ANY }),
-    (r#"{ type = "struct-header", format = "!H", counts = "frame", on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "struct-header", format = "<I", allow_empty = false }"#,
+        About {
+            frames: &[b"x", b"hello"],
+            refused: &[b""],
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "struct-header", format = "!H", counts = "frame", on_error = "skip" }"#,
+        ANY,
+    ),
     (r#"{ type = "struct-header", format = "B" }"#, ANY),
     (r#"{ type = "struct-header", format = "<q" }"#, ANY),
-    (r#"{ type = "struct-header", format = "!Q", adjust = 8 }"#, About { frames: &[b"eight...", b"nine.....", b"a somewhat longer frame"], refused: &[b"", b"seven.."], ..ANY }),
-    (r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", 2], strict_pad = true }"#, ANY),
+    (
+        r#"{ type = "struct-header", format = "!Q", adjust = 8 }"#,
+        About {
+            frames: &[b"eight...", b"nine.....", b"a somewhat longer frame"],
+            refused: &[b"", b"seven.."],
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", 2], strict_pad = true }"#,
+        ANY,
+    ),
     (r#"{ type = "struct-header", format = "!4sBxH" }"#, ANY),
-    (r#"{ type = "struct-header", format = "!HBd", length = 0, adjust = -1, on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "struct-header", format = "!HBd", length = 0, adjust = -1, on_error = "skip" }"#,
+        ANY,
+    ),
     (
         r#"{ type = "struct-header", format = "!HB", length = 0, strip = 2 }"#,
-        About { frames: &[b"\x07", b"\x07hello", b"\0longer one"], refused: &[b""], ..ANY },
+        About {
+            frames: &[b"\x07", b"\x07hello", b"\0longer one"],
+            refused: &[b""],
+            ..ANY
+        },
     ),
     (r#"{ type = "struct-header", format = "@bhl" }"#, ANY),
 ];
@@ -109,16 +233,28 @@ fn unnamed() -> Vec<(&'static str, Box<dyn Fn() -> BoxFraming>, About)> {
         ),
         (
             "CodecFraming of LengthDelimitedCodec",
-            Box::new(|| Box::new(CodecFraming::new(LengthDelimitedCodec::new(), Limits::new()))),
-            About { any_end: true, ..ANY },
+            Box::new(|| {
+                let framing = CodecFraming::new(LengthDelimitedCodec::new(), Limits::new());
+                Box::new(framing.carrying(Carries::Anything))
+            }),
+            About {
+                any_end: true,
+                ..ANY
+            },
         ),
         (
             "CodecFraming of FramingCodec of Delimiter",
             Box::new(move || {
                 let framing = DelimiterOptions::default().build(Limits::new()).unwrap();
-                Box::new(CodecFraming::new(FramingCodec::new(framing).unwrap(), skip()))
+                Box::new(CodecFraming::new(
+                    FramingCodec::new(framing).unwrap(),
+                    skip(),
+                ))
             }),
-            About { refused: &[b"a\nb"], ..TEXT },
+            About {
+                refused: &[b"a\nb"],
+                ..TEXT
+            },
         ),
         (
             "CodecFraming of FramingCodec of StructHeader",
@@ -132,7 +268,11 @@ fn unnamed() -> Vec<(&'static str, Box<dyn Fn() -> BoxFraming>, About)> {
 }
 
 fn check(make: impl Fn() -> BoxFraming, about: &About) {
-    let frames: Vec<Bytes> = about.frames.iter().map(|frame| Bytes::from_static(frame)).collect();
+    let frames: Vec<Bytes> = about
+        .frames
+        .iter()
+        .map(|frame| Bytes::from_static(frame))
+        .collect();
     let mut laws = Laws::new(make, &frames);
     for frame in about.refused {
         laws = laws.refuses(*frame);
@@ -162,7 +302,9 @@ fn every_framing_keeps_every_law() {
     let registry = Registry::default();
     let mut broken = Vec::new();
     for (text, about) in ROWS {
-        let factory = registry.parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let factory = registry
+            .parse(text)
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         check_row(text, || factory.make(), about, &mut broken);
     }
     for (name, make, about) in unnamed() {
@@ -172,12 +314,7 @@ fn every_framing_keeps_every_law() {
 }
 
 /// One framing that breaks a law must not hide the next.
-fn check_row(
-    name: &str,
-    make: impl Fn() -> BoxFraming,
-    about: &About,
-    broken: &mut Vec<String>,
-) {
+fn check_row(name: &str, make: impl Fn() -> BoxFraming, about: &About, broken: &mut Vec<String>) {
     let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(make, about)));
     if let Err(panic) = checked {
         let law = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -190,14 +327,17 @@ fn a_codec_that_is_its_own_framing_keeps_no_boundaries_and_says_so() {
     let framing = CodecFraming::new(BytesCodec::new(), Limits::new());
     let mut machine = framing::Machine::new(framing);
     machine.receive(b"ab");
-    assert_eq!(machine.next_frame(), Ok(framing::Received::Frame("ab".into())));
+    assert_eq!(
+        machine.next_frame(),
+        Ok(framing::Received::Frame("ab".into()))
+    );
 }
 
 /// The harness itself: framings with one promise broken each are found out.
 mod found_out {
     use std::ops::Range;
 
-    use framing::{Carries, FrameError, Outbox, Step};
+    use framing::{FrameError, Outbox, Step};
 
     use super::*;
 
@@ -243,7 +383,12 @@ mod found_out {
     }
 
     fn marked(fault: Fault) -> Marked {
-        Marked { fault, scanned: 0, calls: 0, max: 1 << 24 }
+        Marked {
+            fault,
+            scanned: 0,
+            calls: 0,
+            max: 1 << 24,
+        }
     }
 
     impl Marked {
@@ -255,10 +400,15 @@ mod found_out {
             };
             self.scanned = input.len();
             let at = match self.fault {
-                Fault::SwallowsTheSecond => {
-                    input.windows(2).rposition(|pair| pair == b"|!").filter(|at| *at >= from)
-                }
-                _ => input.get(from..)?.windows(2).position(|pair| pair == b"|!").map(|at| from + at),
+                Fault::SwallowsTheSecond => input
+                    .windows(2)
+                    .rposition(|pair| pair == b"|!")
+                    .filter(|at| *at >= from),
+                _ => input
+                    .get(from..)?
+                    .windows(2)
+                    .position(|pair| pair == b"|!")
+                    .map(|at| from + at),
             };
             at.map(|at| at..at + 2)
         }
@@ -267,15 +417,25 @@ mod found_out {
     impl Framing for Marked {
         fn decode(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
             self.calls += 1;
-            assert!(self.fault != Fault::Panics || !input.starts_with(b"\\"), "a fault");
-            let limit = if self.fault == Fault::NoLimit { usize::MAX } else { self.max };
+            assert!(
+                self.fault != Fault::Panics || !input.starts_with(b"\\"),
+                "a fault"
+            );
+            let limit = if self.fault == Fault::NoLimit {
+                usize::MAX
+            } else {
+                self.max
+            };
             match self.find(input) {
                 Some(mark) => {
                     self.scanned = 0;
                     if mark.start > limit {
                         return Err(FrameError::over_limit(limit));
                     }
-                    Ok(Step::Frame { payload: 0..mark.start, consumed: mark.end })
+                    Ok(Step::Frame {
+                        payload: 0..mark.start,
+                        consumed: mark.end,
+                    })
                 }
                 None => {
                     let begun = usize::from(input.ends_with(b"|"));
@@ -296,15 +456,16 @@ mod found_out {
             match self.decode(input, out)? {
                 Step::Need(_) if input.is_empty() => Ok(Step::End),
                 Step::Need(_) if self.fault == Fault::CleanEnd => Ok(Step::Consumed(input.len())),
-                Step::Need(_) if self.fault == Fault::EmitsRest => {
-                    Ok(Step::Frame { payload: 0..input.len(), consumed: input.len() })
+                Step::Need(_) if self.fault == Fault::EmitsRest => Ok(Step::Frame {
+                    payload: 0..input.len(),
+                    consumed: input.len(),
+                }),
+                Step::Need(_) => {
+                    Err(
+                        FrameError::truncated(framing::Part::Delimiter, input.len(), None)
+                            .at(input.len()),
+                    )
                 }
-                Step::Need(_) => Err(FrameError::truncated(
-                    framing::Part::Delimiter,
-                    input.len(),
-                    None,
-                )
-                .at(input.len())),
                 step => Ok(step),
             }
         }
@@ -342,7 +503,12 @@ mod found_out {
     }
 
     fn laws(fault: Fault) -> Laws<impl Fn() -> Marked> {
-        let frames = ["".into(), "hello".into(), "a|b!".into(), "a longer one".into()];
+        let frames = [
+            "".into(),
+            "hello".into(),
+            "a|b!".into(),
+            "a longer one".into(),
+        ];
         Laws::new(move || marked(fault), &frames).refuses("a|!b")
     }
 

@@ -143,7 +143,7 @@ impl StructHeader {
 
     /// What it means that the stream ends here, where `arrived` bytes are no whole frame.
     pub(super) fn end(&self, arrived: usize) -> Result<Step, FrameError> {
-        Err(match self.stage {
+        let cut_off = match self.stage {
             Stage::Header { .. } if arrived == 0 => return Ok(Step::End),
             Stage::Header { .. } => FrameError::truncated(Part::Header, arrived, self.size),
             Stage::Body(body) => {
@@ -153,6 +153,7 @@ impl StructHeader {
                 let have = usize::try_from(body - left).unwrap_or(usize::MAX);
                 FrameError::truncated(Part::Body, have, usize::try_from(body).ok())
             }
-        })
+        };
+        Err(cut_off.at(arrived))
     }
 }

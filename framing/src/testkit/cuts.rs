@@ -50,7 +50,9 @@ impl Random {
 
     /// So many bytes, each one of `alphabet`.
     pub fn bytes(&mut self, length: usize, alphabet: &[u8]) -> Vec<u8> {
-        (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
+        (0..length)
+            .map(|_| alphabet[self.below(alphabet.len())])
+            .collect()
     }
 
     /// Cuts a stream into pieces of 1 to `longest` bytes.

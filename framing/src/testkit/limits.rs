@@ -31,10 +31,21 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
                 framing
             };
             let mut sender = Machine::new(limited());
-            let error = sender.send(long.clone()).expect_err("law 3: over the limit, and sent");
+            let error = sender
+                .send(long.clone())
+                .expect_err("law 3: over the limit, and sent");
             assert_eq!(error.kind(), ErrorKind::Unencodable, "law 3: {error}");
-            assert_eq!(error.frame(), Some(long), "law 3: the refused frame is not given back");
-            assert_eq!(sender.unsent(), 0, "law 3: something of {} is written", show(long));
+            assert_eq!(
+                error.frame(),
+                Some(long),
+                "law 3: the refused frame is not given back"
+            );
+            assert_eq!(
+                sender.unsent(),
+                0,
+                "law 3: something of {} is written",
+                show(long)
+            );
 
             let frames: Vec<Bytes> = match self.shorter_than(limit) {
                 Some(good) => vec![long.clone(), good.clone()],
@@ -44,7 +55,10 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             let laws = self.with(limited);
             let trace = laws.trace_at_every_cut("3, limits first", &stream);
             let Some(problem) = trace.problem() else {
-                panic!("law 3: {limit} bytes allowed, and no error: {}", show(&stream));
+                panic!(
+                    "law 3: {limit} bytes allowed, and no error: {}",
+                    show(&stream)
+                );
             };
             assert_eq!(problem.kind, ErrorKind::TooLong, "law 3: {}", show(&stream));
             assert_eq!(problem.limit, Some(limit), "law 3: {}", show(&stream));
@@ -53,7 +67,12 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
                 true => good.into_iter().chain([Event::End]).collect(),
                 false => Vec::new(),
             };
-            assert_eq!(trace.events[1..], after, "law 4, after an error: {}", show(&stream));
+            assert_eq!(
+                trace.events[1..],
+                after,
+                "law 4, after an error: {}",
+                show(&stream)
+            );
         }
     }
 
@@ -68,7 +87,9 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
     }
 
     fn shorter_than(&self, limit: usize) -> Option<&Bytes> {
-        self.frames.iter().find(|frame| (1..=limit).contains(&frame.len()))
+        self.frames
+            .iter()
+            .find(|frame| (1..=limit).contains(&frame.len()))
     }
 
     /// A frame of `length` bytes on the wire, and the end of its first bytes; `None` if there can
@@ -94,7 +115,10 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             machine.receive(piece);
             assert!(!matches!(machine.next_frame(), Ok(Received::Frame(_))));
             let held = machine.read_buffer().capacity();
-            assert!(held <= LITTLE, "law 3: {held} bytes held for a frame of which 64 have come");
+            assert!(
+                held <= LITTLE,
+                "law 3: {held} bytes held for a frame of which 64 have come"
+            );
         }
     }
 
@@ -131,10 +155,17 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         assert_eq!(machine.next_frame(), Ok(Received::Frame(frame)));
         assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
         let held = machine.read_buffer().capacity();
-        assert!(held <= LITTLE, "law 8: {held} bytes held after a large frame");
+        assert!(
+            held <= LITTLE,
+            "law 8: {held} bytes held after a large frame"
+        );
         // And the machine goes on.
         for frame in self.frames.iter().take(3) {
-            let again = trace((self.make)(), &[&Wire::of(&self.make, &[frame.clone()]).bytes], true);
+            let again = trace(
+                (self.make)(),
+                &[&Wire::of(&self.make, &[frame.clone()]).bytes],
+                true,
+            );
             assert_eq!(again.events, [Event::Frame(frame.clone()), Event::End]);
         }
     }

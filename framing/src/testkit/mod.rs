@@ -86,7 +86,12 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
     /// Laws for the framings that `make` makes, with `frames` as samples: each must be one that
     /// can be carried. A framing that does not keep boundaries gets them as mere bytes.
     pub fn new(make: M, frames: &[Bytes]) -> Self {
-        Self { make, frames: frames.to_vec(), refused: Vec::new(), rest: Rest::Truncated }
+        Self {
+            make,
+            frames: frames.to_vec(),
+            refused: Vec::new(),
+            rest: Rest::Truncated,
+        }
     }
 
     /// Adds a frame that must be refused.
@@ -118,16 +123,16 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             self.bytes_survive();
             return;
         }
-        let t = std::time::Instant::now(); self.frames_survive_however_they_are_cut(); eprintln!("   frames_survive_however_they_are_cut {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.both_ends_may_talk(); eprintln!("   both_ends_may_talk {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.slices_are_written_like_frames(); eprintln!("   slices_are_written_like_frames {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.refusals_write_nothing(); eprintln!("   refusals_write_nothing {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.what_is_written_is_read_back(); eprintln!("   what_is_written_is_read_back {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.frames_over_the_limit_are_too_long(); eprintln!("   frames_over_the_limit_are_too_long {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.declared_lengths_reserve_nothing(); eprintln!("   declared_lengths_reserve_nothing {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.cut_off_is_not_clean(); eprintln!("   cut_off_is_not_clean {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.any_bytes_are_safe(); eprintln!("   any_bytes_are_safe {:?}", t.elapsed());
-        let t = std::time::Instant::now(); self.scanning_is_linear(); eprintln!("   scanning_is_linear {:?}", t.elapsed());
+        self.frames_survive_however_they_are_cut();
+        self.both_ends_may_talk();
+        self.slices_are_written_like_frames();
+        self.refusals_write_nothing();
+        self.what_is_written_is_read_back();
+        self.frames_over_the_limit_are_too_long();
+        self.declared_lengths_reserve_nothing();
+        self.cut_off_is_not_clean();
+        self.any_bytes_are_safe();
+        self.scanning_is_linear();
         self.buffers_shrink();
     }
 }

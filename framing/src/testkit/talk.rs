@@ -59,12 +59,22 @@ pub fn talk<F: Framing>(
         }
     }
     for (who, end) in ends.iter().enumerate() {
-        assert!(end.unsent.is_empty(), "end {who} waits for ever with {:?} unsent", end.unsent);
-        assert!(end.machine.framing().is_ready(), "end {who} waits for ever for an answer");
+        assert!(
+            end.unsent.is_empty(),
+            "end {who} waits for ever with {:?} unsent",
+            end.unsent
+        );
+        assert!(
+            end.machine.framing().is_ready(),
+            "end {who} waits for ever for an answer"
+        );
         assert_eq!(end.received, frames[1 - who], "what end {who} received");
     }
     let [first, second] = ends;
-    Talk { wires: [first.wire, second.wire], received: [first.received, second.received] }
+    Talk {
+        wires: [first.wire, second.wire],
+        received: [first.received, second.received],
+    }
 }
 
 /// The bytes of some frames on the wire, and where each frame ends.
@@ -89,8 +99,16 @@ impl Wire {
             borders.push(ends[0].carried);
         }
         let [sender, receiver] = ends;
-        assert_eq!(receiver.received, frames, "law 1, round trip: wire {}", show(&sender.wire));
-        Self { bytes: sender.wire, borders }
+        assert_eq!(
+            receiver.received,
+            frames,
+            "law 1, round trip: wire {}",
+            show(&sender.wire)
+        );
+        Self {
+            bytes: sender.wire,
+            borders,
+        }
     }
 }
 
@@ -144,7 +162,10 @@ impl<F: Framing> End<F> {
                 Ok(Received::Frame(frame)) => self.received.push(frame),
                 Ok(_) => break,
                 Err(error) => {
-                    panic!("a good stream is refused: {error:?}, at {}", error.first_bytes())
+                    panic!(
+                        "a good stream is refused: {error:?}, at {}",
+                        error.first_bytes()
+                    )
                 }
             }
         }

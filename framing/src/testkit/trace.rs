@@ -20,7 +20,10 @@ pub enum Event {
 /// first bytes, and the hint drawn from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is the accessor of the same name of `FrameError`")]
+#[expect(
+    missing_docs,
+    reason = "each is the accessor of the same name of `FrameError`"
+)]
 pub struct Problem {
     pub kind: ErrorKind,
     pub declared: Option<u128>,
@@ -98,7 +101,11 @@ impl Trace {
 /// assert_eq!(trace.events, [Event::Frame("one".into()), Event::Frame("two".into()), Event::End]);
 /// ```
 pub fn trace<F: Framing>(framing: F, pieces: &[&[u8]], ends: bool) -> Trace {
-    let mut tracer = Tracer { machine: Machine::new(framing), trace: Trace::default(), missing: 0 };
+    let mut tracer = Tracer {
+        machine: Machine::new(framing),
+        trace: Trace::default(),
+        missing: 0,
+    };
     for piece in pieces {
         tracer.machine.receive(piece);
         tracer.drain(piece.len());
@@ -174,7 +181,11 @@ impl<F: Framing> Tracer<F> {
             _ => false,
         };
         if final_before {
-            assert!(repeated, "{event:?} came after {:?}", self.trace.events.last());
+            assert!(
+                repeated,
+                "{event:?} came after {:?}",
+                self.trace.events.last()
+            );
         } else {
             self.trace.events.push(event);
         }

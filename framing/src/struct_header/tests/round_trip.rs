@@ -240,14 +240,14 @@ proptest! {
             let payload = vec![7; said as usize];
             let [mut one, mut other] = [Machine::new(short.clone()), Machine::new(long.clone())];
             prop_assert_eq!(one.send(payload.clone().into()), other.send(payload.clone().into()));
-            prop_assert_eq!(one.outbox().take_bytes(), other.outbox().take());
+            prop_assert_eq!(one.outbox().take_bytes(), other.outbox().take_bytes());
             let mut out = [Outbox::new(), Outbox::new()];
             let [mut one, mut other] = [short.clone(), long.clone()];
             prop_assert_eq!(
                 one.encode_slice(&payload, &mut out[0]),
                 other.encode_slice(&payload, &mut out[1])
             );
-            prop_assert_eq!(out[0].take(), out[1].take());
+            prop_assert_eq!(out[0].take_bytes(), out[1].take_bytes());
         }
         let pieces = cut(&stream, &cuts);
         assert_same(&run(&long, &pieces, true), &run(&short, &pieces, true), format);

@@ -1,0 +1,68 @@
+//! A tour through everything: a server inside, and a client over each framing.
+
+use std::process::ExitCode;
+
+use apps::{
+    terminal,
+    tour::{self, Options},
+};
+use bytesize::ByteSize;
+use clap::Parser;
+
+/// Starts a server on loopback and walks through it over each framing
+///
+/// Over ack-handshake, struct-header and delimiter: logs in (and is refused with a wrong password), runs
+/// a program, uploads a file, lists, downloads by number, and compares digests. Exits with 1 if anything
+/// differs.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  tour                the whole tour
+  tour --size 1GiB    with a larger file
+  tour --tamper       with a proxy that flips one bit; must end with exit code 1"
+)]
+struct Arguments {
+    /// The size of the file
+    #[arg(long, default_value = "64MiB")]
+    size: ByteSize,
+
+    /// Put a proxy between client and server that flips one bit
+    #[arg(long)]
+    tamper: bool,
+
+    /// What is logged, such as `debug` [default: RUST_LOG, or error]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // If nobody can be told, the exit code still says it.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let options = Options { size: arguments.size, tamper: arguments.tamper };
+    let result = match terminal::init_log(arguments.log.as_deref(), "error") {
+        Ok(()) => tour::run(&options).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(true) => {
+            println!("everything is as it should be");
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            println!("something is not as it should be");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("tour: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

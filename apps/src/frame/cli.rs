@@ -1,0 +1,318 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::connect::ServerUrl;
+
+const EXAMPLES: &str = "\
+Examples:
+  frame --user admin whoami
+  frame --user admin exec -- uname -a
+  frame --user admin put report.pdf
+  frame --user admin shell
+  printf '5\\nhello' | frame decode --framing ack-handshake
+
+The password comes from --password-file, the variable FRAME_PASSWORD, or a question on the terminal.
+
+Exit codes: 0 done; for exec the status of the remote program, 128+n for a signal, 124 timed out, \
+126 or 127 if it cannot be run or found; otherwise 64 usage, 65 bad data or bad framing options, \
+66 no such file, 69 server unreachable or busy, 73 cannot create the file, 74 connection lost, \
+76 protocol error, 77 not allowed.";
+
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  frame --user admin exec -- df -h
+  frame --user admin exec --timeout 10s -- sleep 60
+  echo hello | frame --user admin exec -- cat
+  frame --user admin exec --shell 'ls | wc -l'
+
+Ctrl-C sends SIGINT to the remote command; a second one ends it, a third one gives up.";
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  frame --user admin put report.pdf
+  frame --user admin put report.pdf 'report 2024.pdf' --overwrite
+  tar c src | frame --user admin put - src.tar";
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  frame --user admin ls
+  frame --user admin --json ls";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  frame --user admin get report.pdf
+  frame --user admin get 2
+  frame --user admin get report.pdf -o /tmp/latest.pdf --force
+  frame --user admin get notes.txt -o - | less
+
+A word of digits is a number in the list that `frame ls` shows; the list is taken anew. A file that \
+is really called 3 is fetched with `frame get --name 3`. Nothing that is here already is overwritten \
+unless --force says so, and a file lands under its name only when all of it has come.";
+
+const RM_EXAMPLES: &str = "\
+Example:
+  frame --user admin rm 'report 2024.pdf'";
+
+const WHOAMI_EXAMPLES: &str = "\
+Example:
+  frame --user admin whoami";
+
+const PING_EXAMPLES: &str = "\
+Examples:
+  frame ping
+  frame --server unix:/run/framed.sock --framing ack-handshake ping";
+
+const SHELL_EXAMPLES: &str = "\
+Examples:
+  frame --user admin shell
+  printf 'ls\\nget 1\\n' | frame --user admin shell
+
+Lines are like the verbs of this program: ls, get 2, put FILE, rm NAME, exec PROGRAM ARG…, whoami, \
+ping, help, quit. A line that fails does not end the shell. When lines come from a pipe, the exit \
+code is that of the first one that failed.";
+
+const FRAMINGS_EXAMPLES: &str = "\
+Examples:
+  frame framings
+  frame --json framings";
+
+const DECODE_EXAMPLES: &str = r#"Examples:
+  printf 'a||b||' | frame decode --framing '{ type = "delimiter", delimiter = "||" }'
+  printf '350a\n6f6e65\nwait\n' | frame decode --framing ack-handshake --chunks
+
+Prints one JSON object a line: {"frame":"<hex>"}, {"reply":"<hex>"} for what the framing would send \
+back, {"error":"<kind>","message":"…","offset":N} and exit code 65 on an error. With --chunks each \
+line of hex is one read, an empty line is skipped, and `wait` lets the framing's time limits pass."#;
+
+const ENCODE_EXAMPLES: &str = r#"Examples:
+  echo 68656c6c6f | frame encode --framing struct-header | xxd
+  echo 68656c6c6f | frame encode --framing '{ type = "struct-header", format = "<H" }' --hex
+
+An empty line is an empty frame. For ack-handshake, length and body are written as if each `ok` had \
+come. A frame that cannot be carried is told on standard error as {"error":…}, exit code 65."#;
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Example:
+  frame completions bash > ~/.local/share/bash-completion/completions/frame";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  frame man | man -l -
+  frame man exec > frame-exec.1";
+
+/// Talks to a framewright server, and takes framings apart without one.
+#[derive(Debug, Parser)]
+#[command(name = "frame", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+
+    /// Print the outcome as one JSON object.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    /// The server: tcp://host:port or unix:/path.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        default_value = "tcp://127.0.0.1:8002"
+    )]
+    pub(super) server: ServerUrl,
+
+    /// The framing: a name, or an inline table with `type` and options; see `frame framings`.
+    #[arg(long, global = true, value_name = "F", default_value = "struct-header")]
+    pub(super) framing: String,
+
+    /// The dialect.
+    #[arg(long, global = true, value_name = "D", default_value = "native")]
+    pub(super) dialect: Dialect,
+
+    /// Log in as this user.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) user: Option<String>,
+
+    /// Read the password from the first line of this file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+}
+
+/// How requests and responses are written in frames.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Dialect {
+    /// One JSON object a head, chunks, an end.
+    Native,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run a program on the server.
+    Exec(ExecArgs),
+    /// Store a file on the server.
+    Put(PutArgs),
+    /// List the server's files, numbered.
+    #[command(after_help = LS_EXAMPLES)]
+    Ls,
+    /// Fetch a file into the current folder.
+    Get(GetArgs),
+    /// Remove a file from the server.
+    Rm(RmArgs),
+    /// Log in and say who one is.
+    #[command(after_help = WHOAMI_EXAMPLES)]
+    Whoami,
+    /// Ask whether the server answers, and how fast.
+    #[command(after_help = PING_EXAMPLES)]
+    Ping,
+    /// Work line by line on one connection.
+    #[command(after_help = SHELL_EXAMPLES)]
+    Shell,
+    /// List the framings and their options.
+    #[command(after_help = FRAMINGS_EXAMPLES)]
+    Framings,
+    /// Find the frames in the bytes on standard input.
+    Decode(DecodeArgs),
+    /// Write frames, given as lines of hex, as a framing does.
+    Encode(EncodeArgs),
+    /// Print completions for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, of the program or of one verb.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// The verb.
+        verb: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXEC_EXAMPLES)]
+pub(super) struct ExecArgs {
+    /// End the command after this time, such as 10s or 2min.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) timeout: Option<Duration>,
+
+    /// Forward standard input, whatever it is.
+    #[arg(long, conflicts_with = "no_stdin")]
+    pub(super) stdin: bool,
+
+    /// Do not forward standard input.
+    #[arg(long)]
+    pub(super) no_stdin: bool,
+
+    /// Let the command's output drive the terminal; without it, control characters are shown.
+    #[arg(long)]
+    pub(super) raw: bool,
+
+    /// Run this line in the server's shell; needs the right `shell`.
+    #[arg(long, value_name = "LINE", conflicts_with = "program")]
+    pub(super) shell: Option<String>,
+
+    /// The program and its arguments, each passed on as it is.
+    #[arg(
+        value_name = "PROGRAM",
+        trailing_var_arg = true,
+        required_unless_present = "shell"
+    )]
+    pub(super) program: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PUT_EXAMPLES)]
+pub(super) struct PutArgs {
+    /// The file to store; `-` is standard input.
+    pub(super) file: PathBuf,
+
+    /// The name to store it under; without it, the file's own.
+    pub(super) name: Option<String>,
+
+    /// Replace a file of this name.
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = GET_EXAMPLES)]
+pub(super) struct GetArgs {
+    /// The file's name, or its number in the list.
+    #[arg(value_name = "NAME|NUMBER")]
+    pub(super) file: String,
+
+    /// Take the word for a name, also if it has digits only.
+    #[arg(long, conflicts_with = "number")]
+    pub(super) name: bool,
+
+    /// Take the word for a number, and nothing else.
+    #[arg(long)]
+    pub(super) number: bool,
+
+    /// Save it here; `-` is standard output.
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Replace a file that is here.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RM_EXAMPLES)]
+pub(super) struct RmArgs {
+    /// The file's name.
+    pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DECODE_EXAMPLES)]
+pub(super) struct DecodeArgs {
+    /// Standard input is lines of hex, each one read.
+    #[arg(long)]
+    pub(super) chunks: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ENCODE_EXAMPLES)]
+pub(super) struct EncodeArgs {
+    /// Write a line of hex for each frame instead of the bytes.
+    #[arg(long)]
+    pub(super) hex: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together_and_every_verb_has_examples() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn what_follows_the_program_is_the_programs() {
+        let cli = Cli::try_parse_from(["frame", "exec", "ls", "--json", "-l", "--", "x"]).unwrap();
+        let Verb::Exec(args) = cli.verb else {
+            panic!("not exec");
+        };
+        assert_eq!(args.program, ["ls", "--json", "-l", "--", "x"]);
+        assert!(!cli.json);
+    }
+}

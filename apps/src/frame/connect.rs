@@ -1,0 +1,193 @@
+//! From a URL to a client that is logged in.
+
+use std::{fmt, future::Future, io, path::PathBuf, str::FromStr, time::Duration};
+
+use framing::{FramingFactory, Registry, client::dial, serve::Address};
+use services::{
+    client::{Client, ClientError},
+    login::Password,
+    native,
+};
+use tokio::{net::lookup_host, time::timeout};
+
+use super::{
+    cli::ServerArgs,
+    exit::{Exit, Failure},
+    password,
+};
+
+/// The longest wait for a name to be looked up and a server to take the connection.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// The longest wait for an answer that needs no work to speak of.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// Where a server is: `tcp://host:port` with a name or an IP address, or `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ServerUrl {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl FromStr for ServerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "a server is written tcp://127.0.0.1:8002, tcp://name:8002 or unix:/path".to_owned()
+        };
+        let Some(rest) = text.strip_prefix("tcp://") else {
+            return match text.parse() {
+                Ok(Address::Unix(Some(path))) => Ok(Self::Unix(path)),
+                _ => Err(wrong()),
+            };
+        };
+        let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(ip) if ip.contains(':') => ip,
+            None if !host.contains(':') => host,
+            _ => return Err(wrong()),
+        };
+        let allowed = |c: char| !c.is_whitespace() && !c.is_control() && !"/@?#[]".contains(c);
+        if host.is_empty() || !host.chars().all(allowed) {
+            return Err(wrong());
+        }
+        Ok(Self::Tcp {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl ServerUrl {
+    async fn addresses(&self) -> io::Result<Vec<Address>> {
+        match self {
+            Self::Unix(path) => Ok(vec![Address::Unix(Some(path.clone()))]),
+            Self::Tcp { host, port } => {
+                let found = lookup_host((host.as_str(), *port)).await?;
+                Ok(found.map(Address::Tcp).collect())
+            }
+        }
+    }
+}
+
+/// A server, how to speak to it, and as whom.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) url: ServerUrl,
+    framing: FramingFactory,
+    login: Option<(String, Password)>,
+}
+
+impl Target {
+    /// Reads the options, and the password if one is needed; may ask for it.
+    pub(super) fn new(args: &ServerArgs) -> Result<Self, Failure> {
+        let framing = framing(&args.framing)?;
+        native::check(&framing.make()).map_err(|error| {
+            Failure::new(Exit::DATA, "config", format!("--framing {}: {error}", framing.name()))
+        })?;
+        let login = match (&args.user, &args.password_file) {
+            (Some(user), file) => Some((user.clone(), password::find(user, file.as_deref())?)),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(Failure::usage("--password-file without --user: whose is it?"));
+            }
+        };
+        Ok(Self {
+            url: args.server.clone(),
+            framing,
+            login,
+        })
+    }
+
+    /// Connects and logs in.
+    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+        let io = timeout(CONNECT_TIME, self.dial())
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| Failure::unreachable(&self.url, error))?;
+        let mut client = Client::new(io, self.framing.make())
+            .map_err(|error| Failure::new(Exit::DATA, "config", error.to_string()))?;
+        if let Some((name, password)) = &self.login {
+            in_time(client.login(name, password.clone())).await?;
+        }
+        Ok(client)
+    }
+
+    async fn dial(&self) -> io::Result<Box<dyn framing::client::Io>> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in self.url.addresses().await? {
+            match dial(&address).await {
+                Ok(io) => return Ok(io),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Reads `--framing`.
+pub(super) fn framing(text: &str) -> Result<FramingFactory, Failure> {
+    Registry::default()
+        .parse(text)
+        .map_err(|error| Failure::framing(&error))
+}
+
+/// Waits for an answer that needs no work to speak of; a server that says nothing for so long speaks
+/// something else.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, Failure> {
+    match timeout(ANSWER_TIME, answer).await {
+        Ok(result) => Ok(result?),
+        Err(_) => {
+            let message = format!("no answer within {} s", ANSWER_TIME.as_secs());
+            Err(Failure::new(Exit::UNAVAILABLE, "no-answer", message)
+                .hint("does the server speak this --framing and --dialect there?"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_shown() {
+        for url in [
+            "tcp://127.0.0.1:8002",
+            "tcp://localhost:1",
+            "tcp://[::1]:8002",
+            "unix:/run/framed.sock",
+        ] {
+            assert_eq!(url.parse::<ServerUrl>().unwrap().to_string(), url);
+        }
+        for url in [
+            "",
+            "127.0.0.1:8002",
+            "tcp://",
+            "tcp://host",
+            "tcp://:80",
+            "tcp://host:70000",
+            "tcp://::1:80",
+            "tcp://[host]:80",
+            "tcp://me@host:80",
+            "tcp://host:80/",
+            "tls://host:80",
+            "unix:",
+        ] {
+            assert!(url.parse::<ServerUrl>().is_err(), "{url}");
+        }
+    }
+}

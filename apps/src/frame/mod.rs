@@ -1,0 +1,119 @@
+//! The client `frame`: the services' verbs on a command line, and framings without a network.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `cli.rs` | the command line |
+//! | `connect.rs`, `password.rs` | from a URL and a name to a client that is logged in |
+//! | `exec.rs`, `printer.rs`, `mask.rs` | a command on the server, and what it writes |
+//! | `listing.rs`, `put.rs`, `get.rs`, `landing.rs`, `progress.rs` | files |
+//! | `ask.rs` | small questions: `ping`, `whoami`, `rm` |
+//! | `shell.rs`, `shell/` | line after line on one connection |
+//! | `decode.rs`, `encode.rs`, `framings.rs`, `hex.rs`, `lines.rs` | framings without a network |
+//! | `exit.rs`, `interrupt.rs`, `output.rs` | how a verb ends, is ended, and says so |
+//!
+//! Nothing a server says reaches the terminal, or becomes a path, as it came.
+
+mod ask;
+mod cli;
+mod connect;
+mod decode;
+mod encode;
+mod exec;
+mod exit;
+mod framings;
+mod get;
+mod hex;
+mod interrupt;
+mod landing;
+mod lines;
+mod listing;
+mod manual;
+mod mask;
+mod output;
+mod password;
+mod printer;
+mod progress;
+mod put;
+mod shell;
+
+use clap::Parser;
+use tokio::runtime;
+
+use self::{
+    cli::{Cli, Verb},
+    connect::Target,
+    exit::{Exit, Failure},
+    interrupt::Interrupts,
+    output::Output,
+};
+
+/// Runs the program with the arguments of this process and gives its exit code.
+///
+/// The caller ends the process with it at once: a thread may still be waiting for standard input.
+pub fn run() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell where this cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::USAGE } else { 0 };
+        }
+    };
+    let output = Output::new(cli.json);
+    match dispatch(cli, output) {
+        Ok(code) => code,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
+    match cli.verb {
+        Verb::Framings => framings::run(output),
+        Verb::Decode(args) => decode::run(&cli.server.framing, &args),
+        Verb::Encode(args) => encode::run(&cli.server.framing, &args, output),
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man { verb } => manual::page(verb.as_deref()),
+        verb => {
+            // A password is asked for before signals are caught, so that Ctrl-C ends the question.
+            let target = Target::new(&cli.server)?;
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| Failure::local_io("cannot start", &error))?;
+            let result = runtime.block_on(online(verb, target, output));
+            // A thread that waits for standard input would never let go.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failure> {
+    let mut interrupts = Interrupts::new()?;
+    if let Verb::Shell = verb {
+        return shell::run(target, output, &mut interrupts).await;
+    }
+    let mut client = interrupts.unless(target.connect()).await?;
+    match verb {
+        Verb::Exec(args) => {
+            let stdin = exec::forwards_stdin(&args);
+            return exec::run(&mut client, &args, stdin, output, &mut interrupts).await;
+        }
+        Verb::Put(args) => interrupts.unless(put::run(&mut client, &args, output)).await?,
+        Verb::Get(args) => interrupts.unless(get::run(&mut client, &args, None, output)).await?,
+        Verb::Ls => interrupts.unless(listing::run(&mut client, output)).await.map(drop)?,
+        Verb::Rm(args) => interrupts.unless(ask::remove(&mut client, &args, output)).await?,
+        Verb::Whoami => interrupts.unless(ask::whoami(&mut client, output)).await?,
+        Verb::Ping => interrupts.unless(ask::ping(&mut client, &target, output)).await?,
+        Verb::Shell
+        | Verb::Framings
+        | Verb::Decode(_)
+        | Verb::Encode(_)
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => {}
+    }
+    Ok(0)
+}
