@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::{
-    Digest, Download, FileInfo, FileName, Hasher, Precondition, ReadFrom, Store, StoreError,
-    StoreErrorKind, Version,
+    Download, FileInfo, FileName, Precondition, ReadFrom, Store, StoreError, StoreErrorKind,
+    Version, trailer::Digests,
 };
 use crate::{
     Authed, Body, BodyError, Code, Fields, Handle, HandleLayer, Part, Request, Response, Status,
@@ -23,14 +23,17 @@ const PAGE: usize = 1000;
 ///
 /// | verb | right | arguments | answer |
 /// |---|---|---|---|
-/// | `put` | `write` | `name`; `size` if known; `overwrite` (false); `version`, to replace just that one | after the commit: `size`, `digest`, `version`, `replaced` |
+/// | `put` | `write` | `name`; `size` if known; `overwrite` (false); `version`, to replace just that one; `sha256` (false) | after the commit: `size`, `digest`, `version`, `replaced` |
 /// | `list` | `read` | `after` (a name), `limit` | `files`: `name`, `size`, `modified` (seconds since 1970), `version`; `next`, if there are more |
-/// | `get` | `read` | `name`; `offset` (0); `version`, to fetch just that one | `name`, `size`, `offset`, `version`, `modified`; the bytes; trailer: `digest` of the whole file |
+/// | `get` | `read` | `name`; `offset` (0); `version`, to fetch just that one; `sha256` (false) | `name`, `size`, `offset`, `version`, `modified`; the bytes; trailer: `digest` of the whole file |
 /// | `remove` | `write` | `name`; `version` | |
 ///
 /// A put's body ends with the `digest` of its bytes (BLAKE3, in hexadecimal) in the trailer, and is
 /// stored only if that and the size agree; until the answer says `ok`, nothing is stored. The digest
 /// of a get covers the whole file also when it begins at an offset: the part in front is read for it.
+///
+/// A request with `sha256: true` has a `sha256` in that trailer: in a put it takes the place of the
+/// `digest`, in a get it stands beside it.
 #[derive(Clone)]
 pub struct Files {
     store: Arc<dyn Store>,
@@ -60,7 +63,7 @@ impl Files {
 
     async fn put(&self, request: Request) -> Result<Response, Status> {
         let arguments = &request.arguments;
-        arguments.only(&["name", "size", "overwrite", "version"])?;
+        arguments.only(&["name", "size", "overwrite", "version", "sha256"])?;
         let name: FileName = arguments.require("name")?;
         let size: Option<u64> = arguments.get("size")?;
         let precondition = match (
@@ -75,14 +78,14 @@ impl Files {
                 return Err(Status::new(Code::BAD_REQUEST, sentence));
             }
         };
+        let mut digests = Digests::new(arguments.get("sha256")?);
         let mut upload = self.store.begin(&name, size, precondition).await?;
-        let mut hasher = Digest::hasher();
         let mut body = request.body;
         // Dropping the upload on any way out but the commit leaves nothing of it.
         let trailer = loop {
             match body.next().await {
                 Some(Ok(Part::Data(bytes))) => {
-                    hasher.update(&bytes);
+                    digests.update(&bytes);
                     upload.write(bytes).await?;
                 }
                 Some(Ok(Part::End(trailer))) => break trailer,
@@ -91,13 +94,13 @@ impl Files {
                 None => return Err(Status::new(Code::BAD_REQUEST, "a put needs a body")),
             }
         };
-        let digest: Digest = trailer.require("digest")?;
+        let digest = digests.agree(&trailer)?;
         let got = upload.offset();
         let stored = upload.commit(size.unwrap_or(got), digest).await?;
         let details = Fields::new()
             .with("name", &stored.info.name)
             .with("size", stored.info.size)
-            .with("digest", hasher.digest())
+            .with("digest", digests.digest())
             .with("version", stored.info.version)
             .with("replaced", stored.replaced);
         Ok(Response::ok().with_details(details))
@@ -126,7 +129,7 @@ impl Files {
 
     async fn get(&self, request: Request) -> Result<Response, Status> {
         let arguments = &request.arguments;
-        arguments.only(&["name", "offset", "version"])?;
+        arguments.only(&["name", "offset", "version", "sha256"])?;
         let name = existing(arguments)?;
         let offset: u64 = arguments.get("offset")?.unwrap_or(0);
         let version = arguments.get::<Version>("version")?;
@@ -134,7 +137,7 @@ impl Files {
             Some(version) => ReadFrom::offset(offset).of_version(version),
             None => ReadFrom::offset(offset),
         };
-        let mut hasher = Digest::hasher();
+        let mut digests = Digests::new(arguments.get("sha256")?);
         let mut download;
         if offset == 0 {
             download = self.store.open(&name, from(0)).await?;
@@ -145,19 +148,19 @@ impl Files {
         }
         let details = describe(download.info()).with("offset", offset);
         let mut first = None;
-        while hasher.count() < offset {
+        while digests.count() < offset {
             let Some(mut chunk) = download.read().await? else {
                 return Err(StoreError::Changed.into());
             };
-            let before = (offset - hasher.count()).min(chunk.len() as u64) as usize;
-            hasher.update(&chunk[..before]);
+            let before = (offset - digests.count()).min(chunk.len() as u64) as usize;
+            digests.update(&chunk[..before]);
             let rest = chunk.split_off(before);
             first = Some(rest).filter(|rest| !rest.is_empty());
         }
         let body = Body::from_stream(stream::unfold(
             Some(Sending {
                 download,
-                hasher,
+                digests,
                 first,
             }),
             async |sending| sending?.next().await,
@@ -239,7 +242,7 @@ impl fmt::Debug for Files {
 /// A file on its way out.
 struct Sending {
     download: Box<dyn Download>,
-    hasher: Hasher,
+    digests: Digests,
     /// Bytes read together with what stands in front of the offset.
     first: Option<Bytes>,
 }
@@ -252,11 +255,11 @@ impl Sending {
         };
         match chunk {
             Ok(Some(chunk)) => {
-                self.hasher.update(&chunk);
+                self.digests.update(&chunk);
                 Some((Ok(Part::Data(chunk)), Some(self)))
             }
             Ok(None) => {
-                let trailer = Fields::new().with("digest", self.hasher.digest());
+                let trailer = self.digests.to_trailer();
                 Some((Ok(Part::End(trailer)), None))
             }
             Err(error) => Some((Err(BodyError::Aborted(error.into())), None)),

@@ -40,6 +40,7 @@ mod memory;
 mod name;
 mod quota;
 mod store;
+mod trailer;
 
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
