@@ -4,7 +4,7 @@
 //! whatever cannot work together is refused before anything is opened.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -55,9 +55,9 @@ pub struct Files {
     /// The folder that holds the files.
     pub root: PathBuf,
     /// The largest file.
-    pub max_file: Option<ByteSize>,
+    pub max_file: Option<Size>,
     /// The most bytes of all files together.
-    pub quota: Option<ByteSize>,
+    pub quota: Option<Size>,
 }
 
 /// `[exec]`
@@ -73,7 +73,7 @@ pub struct Exec {
     /// The longest time a command may run.
     pub timeout: Option<Time>,
     /// The most bytes a command may write.
-    pub max_output: Option<ByteSize>,
+    pub max_output: Option<Size>,
     /// The folder in which commands run.
     #[serde(default = "root_folder")]
     pub folder: PathBuf,
@@ -84,7 +84,7 @@ pub struct Exec {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The largest frame before a login.
-    pub frame_before_login: ByteSize,
+    pub frame_before_login: Size,
     /// The time to log in, from the connection's start.
     pub login_deadline: Time,
     /// The time that connections have to finish when the server stops.
@@ -94,7 +94,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            frame_before_login: ByteSize::kib(8),
+            frame_before_login: Size(8 * 1024),
             login_deadline: Time(Duration::from_secs(10)),
             drain_timeout: Time(Duration::from_secs(30)),
         }
@@ -134,9 +134,9 @@ pub struct Listen {
     #[serde(default = "backlog")]
     pub backlog: u32,
     /// The socket's receive buffer; the system's choice if not set.
-    pub receive_buffer: Option<ByteSize>,
+    pub receive_buffer: Option<Size>,
     /// The socket's send buffer; the system's choice if not set.
-    pub send_buffer: Option<ByteSize>,
+    pub send_buffer: Option<Size>,
     /// Idle time after which the system asks whether the peer is still there.
     pub keepalive: Option<Time>,
 }
@@ -195,7 +195,10 @@ pub struct Framing {
 impl Default for Framing {
     fn default() -> Self {
         let factory = FramingFactory::new("struct-header", framing::StructHeader::default());
-        Self { factory, shown: "struct-header".into() }
+        Self {
+            factory,
+            shown: "struct-header".into(),
+        }
     }
 }
 
@@ -213,6 +216,57 @@ impl Serialize for Framing {
     }
 }
 
+/// A number of bytes, written `64KiB`, or as a plain number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl de::Visitor<'_> for Bytes {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes, such as 65536 or \"64KiB\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Size, E> {
+                let bytes = u64::try_from(bytes);
+                bytes
+                    .map(Size)
+                    .map_err(|_| E::custom("a number of bytes cannot be negative"))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
+                let size = ByteSize::from_str(text);
+                size.map(|size| Size(size.as_u64())).map_err(|_| {
+                    E::custom(format!(
+                        "`{text}` is not a number of bytes such as 65536 or \"64KiB\""
+                    ))
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Bytes)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Exact, where `64KiB` would be; rounded figures would not read back.
+        match self.0 {
+            bytes if bytes > 0 && bytes % 1024 == 0 && bytes < 1 << 20 => {
+                serializer.collect_str(&format_args!("{}KiB", bytes >> 10))
+            }
+            bytes if bytes > 0 && bytes % (1 << 20) == 0 => {
+                serializer.collect_str(&format_args!("{}MiB", bytes >> 20))
+            }
+            bytes => serializer.serialize_u64(bytes),
+        }
+    }
+}
+
 /// A span of time, written `30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
@@ -221,7 +275,9 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map(Self).map_err(|error| {
-            de::Error::custom(format!("`{text}` is not a time such as `30s` or `5m`: {error}"))
+            de::Error::custom(format!(
+                "`{text}` is not a time such as `30s` or `5m`: {error}"
+            ))
         })
     }
 }
@@ -321,7 +377,10 @@ impl Config {
 
     /// Finds what cannot work together.
     fn check(&self) -> anyhow::Result<()> {
-        ensure!(!self.listen.is_empty(), "there is no [[listen]]: nobody could connect");
+        ensure!(
+            !self.listen.is_empty(),
+            "there is no [[listen]]: nobody could connect"
+        );
         if let Some(exec) = &self.exec {
             services::exec::Allow::new(&exec.allow).context("[exec] allow")?;
         }
@@ -341,7 +400,11 @@ impl Config {
                 Service::Exec => (self.exec.is_some(), "[exec]"),
                 Service::Files => (self.files.is_some(), "[files]"),
             };
-            ensure!(configured, "it offers {}, and there is no {section}", service.as_str());
+            ensure!(
+                configured,
+                "it offers {}, and there is no {section}",
+                service.as_str()
+            );
         }
         let login = offered.contains(&Service::Login);
         match (&listen.identity, login) {
@@ -349,7 +412,10 @@ impl Config {
             (None, false) => bail!("it offers no `login`, so it needs an `identity`"),
             _ => {}
         }
-        ensure!(listen.max_connections > 0, "`max_connections` must be at least 1");
+        ensure!(
+            listen.max_connections > 0,
+            "`max_connections` must be at least 1"
+        );
         if !listen.address.is_local() && !listen.expose && !offered.is_empty() {
             bail!(
                 "others than this machine could connect, and everything would pass in plain text; \
@@ -369,7 +435,11 @@ impl Config {
             (Service::Exec, self.exec.is_some()),
             (Service::Files, self.files.is_some()),
         ];
-        parts.into_iter().filter(|(_, there)| *there).map(|(service, _)| service).collect()
+        parts
+            .into_iter()
+            .filter(|(_, there)| *there)
+            .map(|(service, _)| service)
+            .collect()
     }
 }
 

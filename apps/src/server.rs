@@ -63,19 +63,32 @@ impl Server {
                 listen.framing.factory.name(),
                 names.join(" ")
             );
-            listeners.push(Bound { socket, listen: listen.clone(), stack, announcement });
+            listeners.push(Bound {
+                socket,
+                listen: listen.clone(),
+                stack,
+                announcement,
+            });
         }
-        Ok(Self { listeners, limits: config.limits.clone() })
+        Ok(Self {
+            listeners,
+            limits: config.limits.clone(),
+        })
     }
 
     /// A line for each listener: its real address, its framing, what it offers.
     pub fn announcements(&self) -> impl Iterator<Item = &str> {
-        self.listeners.iter().map(|bound| bound.announcement.as_str())
+        self.listeners
+            .iter()
+            .map(|bound| bound.announcement.as_str())
     }
 
     /// The real addresses, in the order of the configuration.
     pub fn addresses(&self) -> Vec<Address> {
-        self.listeners.iter().map(|bound| bound.socket.local_addr()).collect()
+        self.listeners
+            .iter()
+            .map(|bound| bound.socket.local_addr())
+            .collect()
     }
 
     /// Serves until `stop` completes, and then until all connections have ended or the drain
@@ -84,7 +97,12 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let limits = &self.limits;
         let served = join_all(self.listeners.into_iter().map(|bound| {
-            let Bound { socket, listen, stack, .. } = bound;
+            let Bound {
+                socket,
+                listen,
+                stack,
+                ..
+            } = bound;
             let stopped = stopped.clone();
             async move {
                 match socket {
@@ -117,7 +135,7 @@ async fn serve<L>(
     });
     let mut dialect = NativeServer::new(make);
     if listen.identity.is_none() {
-        let frame = usize::try_from(limits.frame_before_login.as_u64()).unwrap_or(usize::MAX);
+        let frame = usize::try_from(limits.frame_before_login.0).unwrap_or(usize::MAX);
         dialect = dialect.before_login(frame, limits.login_deadline.0);
     }
     serve_with(listener, dialect)
@@ -146,13 +164,17 @@ async fn bind(listen: &Listen) -> anyhow::Result<Socketed> {
 
 /// A listening socket with the options of its listener; accepted sockets inherit them.
 fn tcp_socket(address: SocketAddr, listen: &Listen) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(listen.reuse_address)?;
     if let Some(bytes) = listen.receive_buffer {
-        socket.set_recv_buffer_size(usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX))?;
+        socket.set_recv_buffer_size(usize::try_from(bytes.0).unwrap_or(usize::MAX))?;
     }
     if let Some(bytes) = listen.send_buffer {
-        socket.set_send_buffer_size(usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX))?;
+        socket.set_send_buffer_size(usize::try_from(bytes.0).unwrap_or(usize::MAX))?;
     }
     if let Some(idle) = listen.keepalive {
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle.0))?;

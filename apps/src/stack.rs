@@ -49,9 +49,19 @@ impl Parts {
             // Tells people who they are.
             .layer(HandleLayer::new(WhoAmI))
             // Runs commands.
-            .option_layer(self.exec.clone().filter(|_| offers(Service::Exec)).map(Exec::into_layer))
+            .option_layer(
+                self.exec
+                    .clone()
+                    .filter(|_| offers(Service::Exec))
+                    .map(Exec::into_layer),
+            )
             // Keeps files.
-            .option_layer(self.files.clone().filter(|_| offers(Service::Files)).map(Files::into_layer))
+            .option_layer(
+                self.files
+                    .clone()
+                    .filter(|_| offers(Service::Files))
+                    .map(Files::into_layer),
+            )
             // Says that nothing above knew the verb.
             .service(Unsupported);
 
@@ -91,7 +101,7 @@ fn open_exec(config: &config::Exec) -> anyhow::Result<Exec> {
         limits = limits.timeout(timeout.0);
     }
     if let Some(bytes) = config.max_output {
-        limits = limits.max_output(bytes.as_u64());
+        limits = limits.max_output(bytes.0);
     }
     let allow = Allow::new(&config.allow).context("[exec] allow")?;
     let spawner = ProcessSpawner::new(&config.folder);
@@ -101,10 +111,10 @@ fn open_exec(config: &config::Exec) -> anyhow::Result<Exec> {
 fn open_files(config: &config::Files) -> anyhow::Result<Files> {
     let mut options = DirectoryStore::options();
     if let Some(bytes) = config.max_file {
-        options = options.max_file(bytes.as_u64());
+        options = options.max_file(bytes.0);
     }
     if let Some(bytes) = config.quota {
-        options = options.quota(bytes.as_u64());
+        options = options.quota(bytes.0);
     }
     std::fs::create_dir_all(&config.root)
         .with_context(|| format!("cannot create the folder {}", config.root.display()))?;

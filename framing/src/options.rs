@@ -1,6 +1,6 @@
 //! The kinds of values that framing options have in a file: byte strings, sizes, times.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
@@ -63,8 +63,35 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 
 /// A number of bytes: `"64KiB"`, `"16MiB"`, or a plain number.
 pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    let size = ByteSize::deserialize(deserializer)?.as_u64();
-    usize::try_from(size).map_err(|_| D::Error::custom("more bytes than this machine can address"))
+    deserializer.deserialize_any(SizeVisitor)
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of bytes, such as 65536 or \"64KiB\"")
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<usize, E> {
+        usize::try_from(bytes).map_err(|_| E::custom("more bytes than this machine can address"))
+    }
+
+    fn visit_i64<E: Error>(self, bytes: i64) -> Result<usize, E> {
+        let bytes = u64::try_from(bytes);
+        self.visit_u64(bytes.map_err(|_| E::custom("a number of bytes cannot be negative"))?)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
+        match ByteSize::from_str(text) {
+            Ok(size) => self.visit_u64(size.as_u64()),
+            Err(_) => Err(E::custom(format!(
+                "`{text}` is not a number of bytes such as 65536 or \"64KiB\""
+            ))),
+        }
+    }
 }
 
 /// A span of time: `"20ms"`, `"30s"`.

@@ -260,7 +260,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         let own = self.own_bytes(12);
         let any: Vec<u8> = (0..=255).collect();
         let mut random = Random::new(6);
-        for round in 0..600 {
+        for round in 0..400 {
             let length = random.below(24);
             let stream = match round % 3 {
                 0 => random.bytes(length, &own),

@@ -132,7 +132,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         // A framing that looks at everything again takes a hundred times as long at the end. The
         // least of several measurements is the one that nothing else has disturbed.
         let (mut early, mut late) = (Duration::MAX, Duration::MAX);
-        for _ in 0..6 {
+        for attempt in 0..6 {
             let mut machine = Machine::new((self.make)());
             early = early.min(one_by_one(&mut machine, &wire[..FEW]));
             machine.receive(&wire[FEW..LONG - FEW]);
@@ -140,6 +140,9 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             late = late.min(one_by_one(&mut machine, &wire[LONG - FEW..LONG]));
             if late < early * 4 {
                 return;
+            }
+            if attempt > 0 && late > early * 40 {
+                break;
             }
         }
         panic!("law 7: {FEW} bytes take {late:?} late in a long frame and {early:?} early in it");

@@ -1,0 +1,62 @@
+//! cargo run --release --example echo -- --listen tcp://127.0.0.1:7000 --framing struct-header
+//!
+//! Sends every frame back to whoever sent it, over any framing, until it is stopped.
+
+use std::{convert::Infallible, env, net::SocketAddr};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use framing::{
+    FramingFactory, Registry,
+    serve::{Tcp, serve},
+};
+use tokio::net::TcpListener;
+use tower::{make::Shared, service_fn};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Options { listen, framing } = Options::parse(env::args().skip(1))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    println!("LISTENING {}", listener.local_addr()?.port());
+    echo(listener, framing).await
+}
+
+/// Serves until it is dropped.
+async fn echo(listener: TcpListener, framing: FramingFactory) -> anyhow::Result<()> {
+    let service = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
+    serve(Tcp::new(listener)?, Shared::new(service))
+        .framing(framing)
+        .await;
+    Ok(())
+}
+
+/// What the command line says.
+struct Options {
+    listen: SocketAddr,
+    framing: FramingFactory,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let (mut listen, mut framing) = ("tcp://127.0.0.1:0".into(), "struct-header".into());
+        while let Some(option) = words.next() {
+            let place = match &*option {
+                "--listen" => &mut listen,
+                "--framing" => &mut framing,
+                _ => bail!("`{option}` is not known; there are --listen and --framing"),
+            };
+            *place = words
+                .next()
+                .with_context(|| format!("{option} needs a value"))?;
+        }
+        let address = listen.strip_prefix("tcp://").unwrap_or(&listen);
+        Ok(Self {
+            listen: address
+                .parse()
+                .with_context(|| format!("`{listen}` is not an address like 127.0.0.1:7000"))?,
+            framing: Registry::default().parse(&framing)?,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! The ack-handshake: A01 to A20, but those that are about datagrams and speed.
+
+use std::time::Duration;
+
+use crate::{cases, refused, script::case};
+
+const ACK: &str = "ack-handshake";
+const ACK1K: &str = r#"{ type = "ack-handshake", max_frame = "1KiB" }"#;
+const REFUSING: &str = r#"{ type = "ack-handshake", max_frame = "1KiB", refusal = "no" }"#;
+const BARE: &str = r#"{ type = "ack-handshake", bare = true }"#;
+const BARE_SEND: &str = r#"{ type = "ack-handshake", bare = true, terminator = "" }"#;
+
+const SETTLE: Duration = Duration::from_millis(20);
+const NEARLY: Duration = Duration::from_millis(19);
+const A_MOMENT: Duration = Duration::from_millis(1);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+cases! {
+    a01_a_frame: case(ACK).read(b"5\n").read(b"hello").eof().gives(["frame hello", "end"]).writes("ok");
+    a02_a_number_in_two_reads: case(ACK).read(b"1").read(b"2\n").read(b"twelve bytes").eof()
+        .gives(["frame twelve bytes", "end"]).writes("ok");
+    a02_no_ok_before_the_terminator: case(ACK).read(b"12").gives([]).writes("");
+    a03_a_plus: case(ACK).read(b"+5\n").gives(["malformed @0"]).writes("");
+    a03_a_minus: case(ACK).read(b"-1\n").gives(["malformed @0"]).writes("");
+    a03_hexadecimal: case(ACK).read(b"0x10\n").gives(["malformed @1"]).writes("");
+    a03_an_underscore: case(ACK).read(b"1_0\n").gives(["malformed @1"]).writes("");
+    a03_a_space_in_front: case(ACK).read(b" 5\n").gives(["malformed @0"]).writes("");
+    a03_a_space_behind: case(ACK).read(b"5 \n").gives(["malformed @1"]).writes("");
+    a03_an_exponent: case(ACK).read(b"1e3\n").gives(["malformed @1"]).writes("");
+    a03_a_fraction: case(ACK).read(b"5.0\n").gives(["malformed @1"]).writes("");
+    a03_no_digit: case(ACK).read(b"\n").gives(["malformed @0"]).writes("");
+    a03_no_digit_but_crlf: case(ACK).read(b"\r\n").gives(["malformed @0"]).writes("");
+    a03_an_arabic_digit: case(ACK).read("٥\n").gives(["malformed @0"]).writes("");
+    a03_a_full_width_digit: case(ACK).read("５\n").gives(["malformed @0"]).writes("");
+    a03_a_carriage_return_alone: case(ACK).read(b"5\rhello").gives(["malformed @2"]).writes("");
+    a03_crlf_is_a_terminator: case(ACK).read(b"5\r\nhello").eof().gives(["frame hello", "end"])
+        .writes("ok");
+    a04_leading_zeros: case(ACK).read(b"007\n").gives(["malformed @0"]).writes("");
+    a04_two_zeros: case(ACK).read(b"00\n").gives(["malformed @0"]).writes("");
+    a04_zero_is_a_frame: case(ACK).read(b"0\n").eof().gives(["frame ", "end"]).writes("ok");
+    a05_two_to_the_64th: case(ACK).read(b"18446744073709551616\n")
+        .gives(["too-long 18446744073709551616 > 16777216 @0"]).writes("");
+    a05_23_digits: case(ACK).read([b'9'; 23]).read(b"\n")
+        .gives(["too-long 999999999999999999999 > 16777216 @0"]).writes("");
+    a06_endless_digits: case(ACK).read([b'9'; 21])
+        .gives(["too-long 999999999999999999999 > 16777216 @0"]).writes("");
+    a06_as_many_digits_as_there_may_be: case(ACK).read([b'9'; 20]).gives([]).writes("");
+    a07_over_the_limit_there_is_no_ok: case(ACK1K).read(b"9999999\n")
+        .gives(["too-long 9999999 > 1024 @0"]).writes("");
+    a07_but_a_refusal: case(REFUSING).read(b"9999999\n")
+        .gives(["too-long 9999999 > 1024 @0"]).writes("no");
+    a07_the_sender_is_told: case(ACK).send(b"hello").read(b"no").gives(["refused @0"])
+        .says("no").gives_back(b"hello").writes("5\n");
+    a08_a_body_that_does_not_wait: case(ACK).read(b"5\nhello2\nhi").eof()
+        .gives(["frame hello", "frame hi", "end"]).writes("okok");
+    a09_the_ack_in_two_reads: case(ACK).send(b"hello").read(b"o").read(b"k").gives([])
+        .writes("5\nhello");
+    a09_bytes_behind_the_ack: case(ACK).send(b"hello").read(b"okk").gives(["malformed @2"])
+        .writes("5\nhello");
+    a09_another_case: case(ACK).send(b"hello").read(b"OK").gives(["refused @0"])
+        .gives_back(b"hello").writes("5\n");
+    a09_no_ack_any_more: case(ACK).send(b"hello").eof().gives(["truncated ack 0 of 2 @0"])
+        .gives_back(b"hello").writes("5\n");
+    a09_half_an_ack: case(ACK).send(b"hello").read(b"o").eof().gives(["truncated ack 1 of 2 @1"])
+        .gives_back(b"hello").writes("5\n");
+    a10_a_silent_peer: case(ACK).send(b"hello").wait(TIMEOUT).gives(["timeout @0"])
+        .says("30s").gives_back(b"hello").writes("5\n");
+    a10_not_before_its_time: case(ACK).send(b"hello").wait(TIMEOUT - A_MOMENT).read(b"ok").gives([])
+        .writes("5\nhello");
+    a11_an_ack_that_is_late: case(ACK).send(b"hello").wait(TIMEOUT).read(b"ok")
+        .gives(["timeout @0"]).writes("5\n");
+    a12_both_at_once: case(ACK).send(b"hello").read(b"5\nokworld").eof()
+        .gives(["frame world", "end"]).writes("5\nokhello");
+    a12_ours_after_theirs: case(ACK).read(b"5\n").send(b"hello").read(b"worldok").eof()
+        .gives(["frame world", "end"]).writes("ok5\nhello");
+    a13_a_body_like_an_ack: case(ACK).send(b"hello").read(b"5\nokokxyz").eof()
+        .gives(["frame okxyz", "end"]).writes("5\nokhello");
+    a14_a_body_like_an_announcement: case(ACK).read(b"4\n2\nok").eof()
+        .gives([r"frame 2\nok", "end"]).writes("ok");
+    a15_bytes_and_not_characters: case(ACK).send("é".as_bytes()).read(b"ok").gives([])
+        .writes("2\né");
+    a16_no_body: case(ACK).read(b"5\n").eof().gives(["truncated body 0 of 5 @2"]).writes("ok");
+    a16_half_a_body: case(ACK).read(b"5\nhe").eof().gives(["truncated body 2 of 5 @4"]);
+    a16_half_a_number: case(ACK).read(b"5").eof().gives(["truncated header 1 of ? @1"]).writes("");
+    a20_empty_frames_are_a_flood:
+        case(r#"{ type = "ack-handshake", max_empty_run = 3 }"#).read(b"0\n0\n0\n0\n")
+            .gives(["frame ", "frame ", "frame ", "malformed @6"]).writes("okokok");
+    bare_a_number_and_a_pause: case(BARE).read(b"5").wait(SETTLE).read(b"hello").eof()
+        .gives(["frame hello", "end"]).writes("ok").as_cut_here();
+    bare_a_pause_that_is_too_short: case(BARE).read(b"1").wait(NEARLY).read(b"2").wait(NEARLY)
+        .gives([]).writes("").as_cut_here();
+    bare_each_digit_begins_the_pause_again:
+        case(BARE).read(b"1").wait(NEARLY).read(b"2").wait(SETTLE).read(b"twelve bytes").eof()
+            .gives(["frame twelve bytes", "end"]).writes("ok").as_cut_here();
+    bare_zero: case(BARE).read(b"0").wait(SETTLE).gives(["frame "]).writes("ok").as_cut_here();
+    bare_until_a_terminator_is_seen:
+        case(BARE).read(b"2\nhi5").wait(SETTLE).gives(["frame hi"]).writes("ok").as_cut_here();
+    bare_half_a_terminator_is_no_bare_number:
+        case(BARE).read(b"2\r").wait(SETTLE).read(b"\nhi").eof().gives(["frame hi", "end"])
+            .writes("ok").as_cut_here();
+    bare_the_end_completes_a_number: case(BARE).read(b"5").eof()
+        .gives(["truncated body 0 of 5 @1"]).writes("ok");
+    bare_what_we_write: case(BARE_SEND).send(b"hello").read(b"ok").gives([]).writes("5hello");
+    bare_while_we_wait_for_an_ack: case(BARE_SEND).send(b"hello").read(b"5").wait(SETTLE).read(b"okworld")
+        .eof().gives(["frame world", "end"]).writes("5okhello").as_cut_here();
+    bare_the_ack_timeout_stays: case(BARE).send(b"hello").wait(TIMEOUT).gives(["timeout @0"])
+        .writes("5\n");
+}
+
+#[test]
+fn options_that_cannot_work_are_refused() {
+    for (options, says) in [
+        (r#"ack = """#, "empty"),
+        (r#"ack = "1""#, "digit"),
+        (r#"terminator = ";""#, "terminator"),
+        (r#"on_error = "skip""#, "skip"),
+        (r#"settle = "soon""#, "20ms"),
+        (r#"max_frame = 0"#, "at least 1"),
+    ] {
+        refused(&format!(r#"{{ type = "ack-handshake", {options} }}"#), says);
+    }
+}

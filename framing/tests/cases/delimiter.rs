@@ -1,0 +1,107 @@
+//! Marks: D01 to D18.
+
+use crate::{cases, refused, script::case};
+
+const LF: &str = "delimiter";
+const LF4: &str = r#"{ type = "delimiter", max_frame = 4 }"#;
+const BARS: &str = r#"{ type = "delimiter", delimiter = "||" }"#;
+const BARS4_SKIP: &str =
+    r#"{ type = "delimiter", delimiter = "||", max_frame = 4, on_error = "skip" }"#;
+const CRLF: &str = r#"{ type = "delimiter", delimiter = "\r\n" }"#;
+const CRLF4: &str = r#"{ type = "delimiter", delimiter = "\r\n", max_frame = 4 }"#;
+const EITHER: &str = r#"{ type = "delimiter", delimiter = ["\n", "\r\n"] }"#;
+const SEMICOLON: &str = r#"{ type = "delimiter", delimiter = ";" }"#;
+const NUL: &str = r#"{ type = "delimiter", delimiter = { hex = "00" } }"#;
+const AAB: &str = r#"{ type = "delimiter", delimiter = "aab" }"#;
+const ESCAPED: &str = r#"{ type = "delimiter", escape = "\\" }"#;
+
+cases! {
+    d01_a_mark_in_two_reads: case(r##"{ type = "delimiter", delimiter = "#$" }"##)
+        .read(b"ADD:123#").read(b"$add:123##$").eof()
+        .gives(["frame ADD:123", "frame add:123#", "end"]);
+    d02_a_mark_in_two_reads_behind_a_skipped_frame:
+        case(BARS4_SKIP).read(b"aaaaaaaa|").read(b"|good||next||").eof()
+            .gives(["too-long ? > 4 @0, skipped", "frame good", "frame next", "end"]);
+    d03_half_a_mark_at_the_end_is_refused:
+        case(BARS).send(b"a|").send(b"b").gives(["unencodable"]).gives_back(b"a|").writes("b||");
+    d03_or_escaped: case(r#"{ type = "delimiter", delimiter = "||", escape = "\\" }"#)
+        .send(b"a|").read(br"a\|||").eof().gives(["frame a|", "end"]).writes(br"a\|||");
+    d04_a_mark_inside_is_refused:
+        case(LF).send(b"a\nb").gives(["unencodable"]).gives_back(b"a\nb").writes("");
+    d05_either_line_ending: case(EITHER).read(b"a\r").read(b"\nb\n").eof()
+        .gives(["frame a", "frame b", "end"]);
+    d06_a_lone_line_feed_is_no_crlf:
+        case(CRLF).read(b"a\nb\r\n").eof().gives([r"frame a\nb", "end"]);
+    d06_nor_is_a_lone_carriage_return:
+        case(CRLF).read(b"a\rb\r\n").eof().gives([r"frame a\rb", "end"]);
+    d07_the_mark_does_not_count: case(CRLF4).read(b"aaaa\r\n").eof().gives(["frame aaaa", "end"]);
+    d08_the_limit_itself_is_allowed: case(LF4).read(b"aaaa").read(b"\n").eof()
+        .gives(["frame aaaa", "end"]);
+    d08_one_more_is_too_long_at_once: case(LF4).read(b"aaaaa").gives(["too-long ? > 4 @0"]);
+    d08_with_or_without_its_mark: case(LF4).read(b"aaaaa\nbb\n").eof().gives(["too-long ? > 4 @0"]);
+    d10_a_frame_without_its_mark_is_cut_off: case(SEMICOLON).read(b"good;trunc").eof()
+        .gives(["frame good", "truncated delimiter 5 of ? @10"]);
+    d10_or_a_frame_on_request:
+        case(r#"{ type = "delimiter", delimiter = ";", at_eof = "emit" }"#)
+            .read(b"good;trunc").eof().gives(["frame good", "frame trunc", "end"]);
+    d11_empty_frames: case(SEMICOLON).read(b";;;").eof()
+        .gives(["frame ", "frame ", "frame ", "end"]);
+    d11_or_none: case(r#"{ type = "delimiter", delimiter = ";", skip_empty = true }"#)
+        .read(b";;;a;;").eof().gives(["frame a", "end"]);
+    d12_a_line_that_is_no_text: case(r#"{ type = "lines", on_error = "skip" }"#)
+        .read(b"\xff\nok\n").eof().gives(["malformed @0, skipped", "frame ok", "end"]);
+    d12_is_final_unless_skipped: case("lines").read(b"\xff\nok\n").eof().gives(["malformed @0"]);
+    d13_zero_bytes: case(NUL).read(b"\0a\0b\0").eof()
+        .gives(["frame ", "frame a", "frame b", "end"]);
+    d13_are_refused_inside: case(NUL).send(b"a\0b").send(b"ab").gives(["unencodable"])
+        .writes(b"ab\0");
+    d15_a_mark_that_overlaps_itself: case(AAB).read(b"aaab").read(b"aaaab").eof()
+        .gives(["frame a", "frame aa", "end"]);
+    d16_a_line_longer_than_a_read: case(LF).read([b'x'; 1460]).read(b"x\n").eof()
+        .gives(["frame of 1461", "end"]);
+    d17_a_long_frame_is_skipped_in_pieces:
+        case(r#"{ type = "delimiter", max_frame = 4, on_error = "skip" }"#)
+            .read([b'x'; 3000]).read(b"\nok\n").eof()
+            .gives(["too-long ? > 4 @0, skipped", "frame ok", "end"]);
+    d18_lines_are_not_guessed_at: case("lines").read(b"5 apples\n<34>1 x\n").eof()
+        .gives(["frame 5 apples", "frame <34>1 x", "end"]);
+    escaped_marks_are_ordinary: case(ESCAPED).read(b"a\\\nb\\\\\n").eof()
+        .gives([r"frame a\nb\\", "end"]);
+    an_escape_protects_any_byte: case(ESCAPED).read(b"\\a\\\\\n").eof().gives([r"frame a\\", "end"]);
+    an_escape_with_nothing_behind_it_is_cut_off:
+        case(r#"{ type = "delimiter", escape = "\\", at_eof = "emit" }"#)
+            .read(b"a\\").eof().gives(["truncated body 2 of 3 @2"]);
+    an_escape_does_not_count_towards_the_limit:
+        case(r#"{ type = "delimiter", escape = "\\", max_frame = 4 }"#)
+            .read(br"\a\a\a\a").read(b"\nabcde").gives(["frame aaaa", "too-long ? > 4 @9"]);
+    the_mark_may_stay: case(r#"{ type = "delimiter", strip = false, max_frame = 3 }"#)
+        .read(b"ab\n\nabc").gives([r"frame ab\n", r"frame \n", "too-long ? > 3 @4"]);
+    a_frame_must_bring_its_mark: case(r#"{ type = "delimiter", strip = false }"#)
+        .send(b"a\n").send(b"a").gives(["unencodable"]).says("strip").writes("a\n");
+    the_longest_of_several_marks_is_taken:
+        case(r#"{ type = "delimiter", delimiter = [";", "x;"] }"#)
+            .read(b"ax;b;").eof().gives(["frame a", "frame b", "end"]);
+}
+
+#[test]
+fn d14_marks_that_cannot_work_are_refused() {
+    for (options, says) in [
+        (r#"delimiter = """#, "empty"),
+        (r#"delimiter = ["a", ""]"#, "empty"),
+        (r#"delimiter = []"#, "at least one"),
+        (r#"delimiter = ["a", "ab"]"#, "ambiguous"),
+        (r#"delimiter = ["ab", "ab"]"#, "ambiguous"),
+        (r#"delimiter = ["b", "abc"]"#, "ambiguous"),
+        (r#"delimiter = "abcde", max_frame = 4"#, "max_frame"),
+        (r#"escape = "ab""#, "one byte"),
+        (r#"escape = """#, "one byte"),
+        (r#"escape = "\n""#, "byte of `delimiter`"),
+        (r#"delimiter = { hex = "0" }"#, "hexadecimal"),
+        (r#"delimiter = { hex = "0g" }"#, "hexadecimal"),
+        (r#"max_frame = 0"#, "at least 1"),
+    ] {
+        refused(&format!(r#"{{ type = "delimiter", {options} }}"#), says);
+    }
+    let long = "x".repeat(64 * 1024 + 1);
+    refused(&format!(r#"{{ type = "delimiter", delimiter = "{long}" }}"#), "64 KiB");
+}
