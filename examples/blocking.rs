@@ -91,3 +91,8 @@ impl<Io: Read + Write, F: Framing> Blocking<Io, F> {
         }
     }
 }
+
+#[test]
+fn runs() -> anyhow::Result<()> {
+    main()
+}

@@ -60,3 +60,45 @@ impl Options {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use framing::{Connection, client::dial};
+    use futures_util::{SinkExt, StreamExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn echoes_over_every_framing() -> anyhow::Result<()> {
+        for framing in ["struct-header", "ack-handshake", "delimiter", "lines"] {
+            let words = ["--framing", framing, "--listen", "127.0.0.1:0"];
+            let Options { listen, framing } = Options::parse(words.map(String::from).into_iter())?;
+            let listener = TcpListener::bind(listen).await?;
+            let address = format!("tcp://{}", listener.local_addr()?).parse()?;
+            let server = tokio::spawn(echo(listener, framing.clone()));
+
+            let mut client = Connection::new(dial(&address).await?, framing.make());
+            for frame in ["hello", "", "世界"].map(Bytes::from) {
+                client.send(frame.clone()).await?;
+                let answer = client.next().await.context("the server has gone")??;
+                assert_eq!(answer, frame, "{}", framing.name());
+            }
+            server.abort();
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_the_command_line() {
+        for (words, told) in [
+            (&["--lisen", "127.0.0.1:0"][..], "--listen"),
+            (&["--listen"], "needs a value"),
+            (&["--listen", "localhost"], "127.0.0.1:7000"),
+            (&["--framing", "morse"], "struct-header"),
+        ] {
+            let error = Options::parse(words.iter().map(|word| word.to_string())).err();
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains(told), "{words:?}: {text}");
+        }
+    }
+}

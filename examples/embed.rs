@@ -102,3 +102,8 @@ impl Handle<Authed<Request>> for Thermometer {
         Response::ok().with_details(Fields::new().with("degrees", degrees))
     }
 }
+
+#[test]
+fn runs() -> anyhow::Result<()> {
+    main()
+}

@@ -75,3 +75,8 @@ fn lines() -> Lines {
         .build(Default::default())
         .expect("the defaults fit together")
 }
+
+#[test]
+fn runs() -> anyhow::Result<()> {
+    main()
+}

@@ -145,3 +145,8 @@ impl Framing for Base36 {
         self.limits.set_largest(bytes);
     }
 }
+
+#[test]
+fn runs() -> anyhow::Result<()> {
+    main()
+}

@@ -117,3 +117,8 @@ impl Handle<Authed<Request>> for Greet {
         Response::ok().with_details(Fields::new().with("text", text))
     }
 }
+
+#[test]
+fn runs() -> anyhow::Result<()> {
+    main()
+}

@@ -83,3 +83,8 @@ async fn talk(
         }
     }
 }
+
+#[test]
+fn runs() -> anyhow::Result<()> {
+    main()
+}

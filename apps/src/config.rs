@@ -326,7 +326,7 @@ impl Config {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let mut config = Self::parse(&text).with_context(|| format!("in {}", path.display()))?;
-        config.resolve(path.parent().unwrap_or(Path::new("")));
+        config.resolve(path.parent().unwrap_or(Path::new("")))?;
         Ok(config)
     }
 
@@ -341,7 +341,7 @@ impl Config {
     /// What there is without a file: three listeners on loopback, and everything else in `folder`.
     pub fn standard(folder: &Path) -> anyhow::Result<Self> {
         let mut config = Self::parse(STANDARD)?;
-        config.resolve(folder);
+        config.resolve(folder)?;
         Ok(config)
     }
 
@@ -362,8 +362,11 @@ impl Config {
         Ok(toml::to_string(self)?)
     }
 
-    fn resolve(&mut self, folder: &Path) {
+    /// Makes every path a whole one, so that a printed configuration means the same anywhere.
+    fn resolve(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let here = std::env::current_dir().context("cannot find out the current folder")?;
         // Joining an absolute path gives that path.
+        let folder = here.join(folder);
         if let Some(accounts) = &mut self.accounts {
             accounts.file = folder.join(&accounts.file);
         }
@@ -373,6 +376,7 @@ impl Config {
         if let Some(exec) = &mut self.exec {
             exec.folder = folder.join(&exec.folder);
         }
+        Ok(())
     }
 
     /// Finds what cannot work together.

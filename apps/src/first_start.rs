@@ -19,8 +19,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// only its hash is kept.
 pub fn prepare(folder: &Path) -> anyhow::Result<(Config, Option<String>)> {
     let config = Config::standard(folder)?;
-    let whose = || format!("cannot create the folder {}", folder.display());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(whose)?;
+    private_folder(folder)?;
     let accounts = config.accounts.as_ref().context("the standard configuration has accounts")?;
     match fs::metadata(&accounts.file) {
         Ok(_) => return Ok((config, None)),
@@ -40,6 +39,12 @@ pub fn prepare(folder: &Path) -> anyhow::Result<(Config, Option<String>)> {
         HashCost::default(),
     )?;
     Ok((config, Some(password)))
+}
+
+/// Makes a folder that nobody else may look into, if it is not there.
+pub fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    let whose = || format!("cannot create the folder {}", folder.display());
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(whose)
 }
 
 /// A hundred random bits.

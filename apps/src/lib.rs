@@ -14,6 +14,7 @@
 pub mod account;
 pub mod config;
 pub mod first_start;
+pub mod frame;
 pub mod server;
 pub mod stack;
 pub mod terminal;

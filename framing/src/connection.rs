@@ -24,8 +24,11 @@ use crate::{Error, Framing, Machine, Received, Value, pool};
 /// Frames decoded from one read before other tasks get their turn.
 const BATCH: u32 = 256;
 
-/// How many frames can arrive while the peer's agreement to one of ours is due.
+/// How many frames can arrive before the peer's agreement to one of ours.
 const SLOT: usize = 2;
+
+/// The most frames that wait for a stream which nobody polls.
+const MOST_WAITING: usize = 256;
 
 /// A framing over one [`AsyncRead`] + [`AsyncWrite`]: a [`Stream`] and a [`Sink`] of frames.
 ///
@@ -62,8 +65,9 @@ const SLOT: usize = 2;
 /// # Interactive framings
 ///
 /// For one whose decoding answers the peer (the [ack-handshake](crate::AckHandshake)), the sink
-/// reads and the stream writes too. Frames that arrive while the sink is polled wait in a slot of
-/// two for the stream; the protocol lets no more arrive. The two halves may live in two tasks.
+/// reads and the stream writes too. Frames that arrive while the sink is polled wait for the
+/// stream. Each frame sent lets in two at most, and beyond 256 nothing more is read: poll the
+/// stream now and then. The two halves may live in two tasks.
 ///
 /// # Cancel safety
 ///
@@ -77,8 +81,10 @@ pub struct Connection<Io, F> {
     machine: Machine<F>,
     /// Sleeps until the framing's deadline; `None` while there is none.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Frames that arrived while the sink was polled: `slot.len() <= SLOT`.
+    /// Frames that arrived while the sink was polled: `slot.len() <= MOST_WAITING`.
     slot: VecDeque<Bytes>,
+    /// How many of them since a frame was last sent: `arrived <= SLOT`.
+    arrived: usize,
     /// The end or the error found while the sink was polled, for the stream.
     found: Option<Option<Error>>,
     /// Why nothing more can be sent.
@@ -119,6 +125,7 @@ impl<Io, F: Framing> Connection<Io, F> {
             machine: Machine::new(framing),
             timer: None,
             slot: VecDeque::new(),
+            arrived: 0,
             found: None,
             failed: false,
             ended: false,
@@ -172,6 +179,18 @@ impl<Io, F: Framing> Connection<Io, F> {
     /// Whether another frame may be sent now.
     fn has_room(&self) -> bool {
         self.machine.framing().is_ready() && self.machine.unsent() < self.high_water
+    }
+
+    /// Whether the sink may read, though nobody may be there to take the frames that come.
+    ///
+    /// While an ack is due it must, whatever waits already, or a user who has several frames to
+    /// send before it takes any in would never get to the ack behind them. The framing makes sure
+    /// that no more than [`SLOT`] frames come before it.
+    fn may_pump(&self) -> bool {
+        let ack_due = !self.machine.framing().is_ready();
+        self.found.is_none()
+            && self.slot.len() < MOST_WAITING
+            && (ack_due || self.arrived < SLOT)
     }
 
     /// Whether every frame has gone to the socket, with the peer's agreement.
@@ -247,14 +266,15 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 
     /// Receives on behalf of the sink: what comes waits for the stream.
     ///
-    /// Pending while something more may come; ready when the slot is full.
+    /// Pending while something more may come; ready when no more is to be taken.
     fn poll_pump(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.found.is_none() && self.slot.len() < SLOT {
+        while self.may_pump() {
             let received = ready!(self.as_mut().poll_receive(cx));
             let this = self.as_mut().project();
             let result = match received {
                 Ok(Some(frame)) => {
                     this.slot.push_back(frame);
+                    *this.arrived += 1;
                     Ok(())
                 }
                 Ok(None) => {
@@ -313,7 +333,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 return Poll::Ready(Ok(()));
             }
             if self.halves.is_some() {
-                let room = self.found.is_none() && self.slot.len() < SLOT;
+                let room = self.may_pump();
                 let received = self.as_mut().poll_pump(cx)?.is_ready();
                 if done(&self) {
                     return Poll::Ready(Ok(()));
@@ -364,6 +384,8 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Stream for Connection<Io, F> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(frame) = self.as_mut().project().slot.pop_front() {
+            let arrived = self.as_mut().project().arrived;
+            *arrived = arrived.saturating_sub(1);
             if let Some(halves) = &self.halves {
                 halves.sink.wake();
             }
@@ -449,7 +471,9 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         if this.halves.is_some() {
             this.machine.set_now(Instant::now().into_std());
         }
-        Ok(this.machine.send(frame)?)
+        this.machine.send(frame)?;
+        *this.arrived = 0;
+        Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

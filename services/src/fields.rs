@@ -101,6 +101,11 @@ impl Fields {
         self.0.keys().map(String::as_str)
     }
 
+    /// How many bytes they take as JSON.
+    pub(crate) fn length_as_json(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |json| json.len())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -60,6 +60,55 @@ impl<R: HasVerb> HasVerb for Authed<R> {
 ///
 /// What it takes says where in a stack it can stand: one for [`Authed<Request>`] does not compile
 /// outside of a login.
+///
+/// ```
+/// use framing::serve::BoxError;
+/// use services::{Request, Session, Unsupported, exec::{Allow, Exec, ScriptedSpawner}};
+/// use services::{files::{Files, MemoryStore}, login::{Authenticator, LoginLayer, MemoryAccounts}};
+/// use tower::{Service, ServiceBuilder};
+///
+/// /// What a connection wants to be served with.
+/// fn serves(_: impl Service<Request>) {}
+///
+/// # fn main() -> Result<(), BoxError> {
+/// let exec = Exec::new(ScriptedSpawner::new(), Allow::new(["uname"])?).into_layer();
+/// let files = Files::new(MemoryStore::new()).into_layer();
+/// let login = LoginLayer::new(Authenticator::new(MemoryAccounts::new()));
+/// serves(ServiceBuilder::new().layer(login).layer(exec).layer(files).service(Unsupported));
+/// # Ok(()) }
+/// ```
+///
+/// The same with `exec` outside of the login:
+///
+/// ```compile_fail,E0277
+/// # use framing::serve::BoxError;
+/// # use services::{Request, Session, Unsupported, exec::{Allow, Exec, ScriptedSpawner}};
+/// # use services::{files::{Files, MemoryStore}, login::{Authenticator, LoginLayer, MemoryAccounts}};
+/// # use tower::{Service, ServiceBuilder};
+/// # fn serves(_: impl Service<Request>) {}
+/// # fn main() -> Result<(), BoxError> {
+/// # let exec = Exec::new(ScriptedSpawner::new(), Allow::new(["uname"])?).into_layer();
+/// # let files = Files::new(MemoryStore::new()).into_layer();
+/// # let login = LoginLayer::new(Authenticator::new(MemoryAccounts::new()));
+/// serves(ServiceBuilder::new().layer(exec).layer(login).layer(files).service(Unsupported));
+/// # Ok(()) }
+/// ```
+///
+/// And with the files:
+///
+/// ```compile_fail,E0277
+/// # use framing::serve::BoxError;
+/// # use services::{Request, Session, Unsupported, exec::{Allow, Exec, ScriptedSpawner}};
+/// # use services::{files::{Files, MemoryStore}, login::{Authenticator, LoginLayer, MemoryAccounts}};
+/// # use tower::{Service, ServiceBuilder};
+/// # fn serves(_: impl Service<Request>) {}
+/// # fn main() -> Result<(), BoxError> {
+/// # let exec = Exec::new(ScriptedSpawner::new(), Allow::new(["uname"])?).into_layer();
+/// # let files = Files::new(MemoryStore::new()).into_layer();
+/// # let login = LoginLayer::new(Authenticator::new(MemoryAccounts::new()));
+/// serves(ServiceBuilder::new().layer(files).layer(login).layer(exec).service(Unsupported));
+/// # Ok(()) }
+/// ```
 pub trait Handle<R>: Clone + Send + Sync + 'static {
     /// Whether requests of this verb are answered here.
     fn takes(&self, verb: &Verb) -> bool;
@@ -123,7 +172,7 @@ impl<R, H, S> Service<R> for HandleOrPass<H, S>
 where
     R: HasVerb,
     H: Handle<R>,
-    S: Service<R, Response = Response>,
+    S: Service<R, Response = Response> + Clone,
     S::Error: 'static,
 {
     type Response = Response;
@@ -138,9 +187,18 @@ where
         if !self.handler.takes(request.verb()) {
             return Either::Right(self.inner.call(request));
         }
+        forget_readiness(&mut self.inner);
         let answer = self.handler.clone().handle(request);
         Either::Left(Box::pin(async move { Ok(answer.await) }))
     }
+}
+
+/// Gives back what `service` has reserved for a call that it does not get.
+///
+/// A service that was asked may hold a permit of a limit that it shares with other connections. Kept
+/// until the next call, a handful of idle connections would hold them all.
+pub(crate) fn forget_readiness<S: Clone>(service: &mut S) {
+    *service = service.clone();
 }
 
 /// The bottom of every stack: says politely that nothing here knows the verb.

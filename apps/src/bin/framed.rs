@@ -1,10 +1,6 @@
 //! The server: login, exec and files over any framing.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use apps::{
@@ -93,8 +89,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None => {}
         Some(Command::Account(command)) => {
-            let (file, rights) = accounts(arguments)?;
-            return account::run(command, &file, rights);
+            let config = configuration(arguments)?;
+            let accounts = config.accounts.context("the configuration names no accounts file")?;
+            let file = &accounts.file;
+            if let (AccountCommand::Add { .. }, Some(folder)) = (command, file.parent()) {
+                first_start::private_folder(folder)?;
+            }
+            return account::run(command, file, accounts.default_rights());
         }
         Some(Command::Completions { shell }) => {
             let mut command = Arguments::command();
@@ -137,18 +138,6 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
         Some(path) => Config::read(path),
         None => Config::standard(&arguments.data),
     }
-}
-
-/// The accounts file to edit.
-fn accounts(arguments: &Arguments) -> anyhow::Result<(PathBuf, services::login::Rights)> {
-    let config = configuration(arguments)?;
-    let accounts = config.accounts.context("the configuration names no accounts file")?;
-    let rights = accounts.default_rights();
-    if let Some(folder) = accounts.file.parent().filter(|folder| *folder != Path::new("")) {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    }
-    Ok((accounts.file, rights))
 }
 
 #[tokio::main]

@@ -21,7 +21,9 @@ pub(super) async fn whoami(client: &mut Client, output: Output) -> Result<(), Fa
         0 => format!("{} (no rights)", escaped(&account.name)),
         _ => format!("{} ({})", escaped(&account.name), rights.join(", ")),
     };
-    output.show(json!({ "name": account.name, "rights": rights }), plain).await
+    output
+        .show(json!({ "name": account.name, "rights": rights }), plain)
+        .await
 }
 
 /// Takes the time of one question and its answer.
@@ -34,7 +36,12 @@ pub(super) async fn ping(
     in_time(client.ping()).await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
     let data = json!({ "server": target.url.to_string(), "milliseconds": milliseconds });
-    output.show(data, format_args!("{} answers in {milliseconds:.3} ms", target.url)).await
+    output
+        .show(
+            data,
+            format_args!("{} answers in {milliseconds:.3} ms", target.url),
+        )
+        .await
 }
 
 /// Removes a file.

@@ -124,32 +124,45 @@ pub(super) struct ServerArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Server",
         value_name = "URL",
         default_value = "tcp://127.0.0.1:8002"
     )]
     pub(super) server: ServerUrl,
 
     /// The framing: a name, or an inline table with `type` and options; see `frame framings`.
-    #[arg(long, global = true, value_name = "F", default_value = "struct-header")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Server",
+        value_name = "F",
+        default_value = "struct-header"
+    )]
     pub(super) framing: String,
 
     /// The dialect.
-    #[arg(long, global = true, value_name = "D", default_value = "native")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Server",
+        value_name = "D",
+        default_value = "native"
+    )]
     pub(super) dialect: Dialect,
 
     /// Log in as this user.
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = "Server", value_name = "NAME")]
     pub(super) user: Option<String>,
 
     /// Read the password from the first line of this file.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Server", value_name = "FILE")]
     pub(super) password_file: Option<PathBuf>,
 }
 
 /// How requests and responses are written in frames.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Dialect {
-    /// One JSON object a head, chunks, an end.
+    // Described in `docs/protocol.md`; a help text here would double the length of every --help.
     Native,
 }
 
@@ -300,8 +313,14 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
-        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for verb in command
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help")
+        {
+            let help = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(help.contains("Example"), "{}", verb.get_name());
         }
     }

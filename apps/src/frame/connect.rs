@@ -33,9 +33,8 @@ impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            "a server is written tcp://127.0.0.1:8002, tcp://name:8002 or unix:/path".to_owned()
-        };
+        let wrong =
+            || "a server is written tcp://127.0.0.1:8002, tcp://name:8002 or unix:/path".to_owned();
         let Some(rest) = text.strip_prefix("tcp://") else {
             return match text.parse() {
                 Ok(Address::Unix(Some(path))) => Ok(Self::Unix(path)),
@@ -44,7 +43,10 @@ impl FromStr for ServerUrl {
         };
         let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let host = match host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+        {
             Some(ip) if ip.contains(':') => ip,
             None if !host.contains(':') => host,
             _ => return Err(wrong()),
@@ -95,13 +97,19 @@ impl Target {
     pub(super) fn new(args: &ServerArgs) -> Result<Self, Failure> {
         let framing = framing(&args.framing)?;
         native::check(&framing.make()).map_err(|error| {
-            Failure::new(Exit::DATA, "config", format!("--framing {}: {error}", framing.name()))
+            Failure::new(
+                Exit::DATA,
+                "config",
+                format!("--framing {}: {error}", framing.name()),
+            )
         })?;
         let login = match (&args.user, &args.password_file) {
             (Some(user), file) => Some((user.clone(), password::find(user, file.as_deref())?)),
             (None, None) => None,
             (None, Some(_)) => {
-                return Err(Failure::usage("--password-file without --user: whose is it?"));
+                return Err(Failure::usage(
+                    "--password-file without --user: whose is it?",
+                ));
             }
         };
         Ok(Self {

@@ -181,13 +181,17 @@ impl<W: Write> Decoder<W> {
         self.line.extend_from_slice(b"\":\"");
         hex::write(bytes, &mut self.line);
         self.line.extend_from_slice(b"\"}\n");
-        self.printer.write_all(&self.line).map_err(|error| closed(&error))
+        self.printer
+            .write_all(&self.line)
+            .map_err(|error| closed(&error))
     }
 }
 
 fn write_error(printer: &mut impl Write, error: &FrameError) -> Result<(), Failure> {
     let line = error_line(error, error.offset());
-    printer.write_all(line.as_bytes()).map_err(|error| closed(&error))
+    printer
+        .write_all(line.as_bytes())
+        .map_err(|error| closed(&error))
 }
 
 /// A framing's error as `encode` and `decode` tell it.

@@ -1,6 +1,6 @@
 //! Runs a command on the server as if it were here: standard input in, output and status out.
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, future::pending, io};
 
 use rustix::fs::{FileType, fstat, stat};
 use serde_json::{Map, Value};
@@ -30,9 +30,9 @@ const READ: usize = 64 * 1024;
 /// Bytes of each stream that a JSON object holds at most.
 const MOST_COLLECTED: usize = 64 * 1024 * 1024;
 
-/// Pieces of output taken in, though nobody takes them from us, for each Ctrl-C: the signal goes out
-/// only while the server's answer is read.
-const EXTRA_PIECES: usize = 4;
+/// Bytes of output taken in after each Ctrl-C, though nobody takes them from us: a server that cannot
+/// get rid of output does not look at signals either. More than the buffers on the way hold.
+const EXTRA_OUTPUT: usize = 16 * 1024 * 1024;
 
 /// Whether standard input goes to the command: not if it is the null device, so that a command
 /// without input can still be sent signals.
@@ -69,24 +69,19 @@ pub(super) async fn run(
         command = command.stdin();
     }
     let start = async { client.exec(command).await.map_err(Failure::from) };
-    let exec = interrupts.unless(start).await?;
-    let feeding = forward_stdin.then(|| tokio::spawn(feed(exec.input())));
-    let mut running = Running {
-        exec,
-        feeding,
-        controls: JoinSet::new(),
-        presses: 0,
-    };
+    let mut exec = interrupts.unless(start).await?;
+    let mut beside = Beside::new(exec.input(), forward_stdin, interrupts);
     let (ended, collected) = if output.is_json() {
         let mut collected = Collected::default();
-        let ended = running.collect(&mut collected, interrupts).await?;
+        let ended = collect(&mut exec, &mut collected, &mut beside).await?;
         (ended, Some(collected))
     } else {
-        (running.print(Printer::new(args.raw), interrupts).await?, None)
+        let printer = Printer::new(args.raw);
+        (print(&mut exec, printer, &mut beside).await?, None)
     };
     let code = match ended.outcome {
         // The server says why it ended the command: because we wanted it.
-        Outcome::Killed(_) if running.presses > 0 => Exit::INTERRUPTED,
+        Outcome::Killed(_) if beside.presses > 0 => Exit::INTERRUPTED,
         _ => of_outcome(&ended.outcome),
     };
     if let Some(collected) = collected {
@@ -107,72 +102,57 @@ fn said(outcome: &str) -> String {
     }
 }
 
-struct Running<'a> {
-    exec: Exec<'a>,
-    feeding: Option<JoinHandle<io::Result<()>>>,
-    /// Signals on their way.
-    controls: JoinSet<Result<(), Unread>>,
-    /// How often Ctrl-C was pressed.
-    presses: usize,
-}
-
-impl Running<'_> {
-    /// Hands the output to `printer` until the end, and waits until all of it is written.
-    async fn print(
-        &mut self,
-        printer: Printer,
-        interrupts: &mut Interrupts,
-    ) -> Result<Ended, Failure> {
-        let mut held = VecDeque::new();
-        let mut end: Option<Result<Ended, ClientError>> = None;
-        while end.is_none() || !held.is_empty() {
-            let more = end.is_none() && held.len() <= self.presses * EXTRA_PIECES;
-            tokio::select! {
-                biased;
-                happened = beside(
-                    &mut self.feeding, &mut self.controls, &mut self.presses, &self.exec, interrupts,
-                ) => happened?,
-                room = printer.room(), if !held.is_empty() => match (room, held.pop_front()) {
-                    (Ok(room), Some(piece)) => room.send(piece),
-                    _ => break,
-                },
-                event = next(&mut self.exec), if more => match event {
-                    Ok(Event::Output(piece)) => held.push_back(piece),
-                    Ok(Event::Ended(ended)) => end = Some(Ok(ended)),
-                    Err(error) => end = Some(Err(error)),
-                },
-            }
-        }
-        interrupts.unless(printer.finish()).await?;
-        // Without an end the printer has failed, and has just said so.
-        Ok(end.unwrap_or(Ok(Ended::new(Outcome::ConnectionLost)))?)
-    }
-
-    /// Keeps the output until the end.
-    async fn collect(
-        &mut self,
-        collected: &mut Collected,
-        interrupts: &mut Interrupts,
-    ) -> Result<Ended, Failure> {
-        loop {
-            tokio::select! {
-                biased;
-                happened = beside(
-                    &mut self.feeding, &mut self.controls, &mut self.presses, &self.exec, interrupts,
-                ) => happened?,
-                event = next(&mut self.exec) => match event? {
-                    Event::Output(piece) => collected.add(&piece),
-                    Event::Ended(ended) => return Ok(ended),
-                },
-            }
+/// Hands the output to `printer` until the end, and waits until all of it is written.
+async fn print(
+    exec: &mut Exec<'_>,
+    printer: Printer,
+    beside: &mut Beside<'_>,
+) -> Result<Ended, Failure> {
+    let mut held: VecDeque<Piece> = VecDeque::new();
+    let mut held_bytes = 0;
+    let mut end: Option<Result<Ended, ClientError>> = None;
+    while end.is_none() || !held.is_empty() {
+        let extra = beside.presses.saturating_mul(EXTRA_OUTPUT);
+        let more = end.is_none() && (held.is_empty() || held_bytes < extra);
+        tokio::select! {
+            biased;
+            happened = beside.next() => happened?,
+            room = printer.room(), if !held.is_empty() => match (room, held.pop_front()) {
+                (Ok(room), Some(piece)) => {
+                    held_bytes -= piece.bytes().len();
+                    room.send(piece);
+                }
+                _ => break,
+            },
+            event = next(exec), if more => match event {
+                Ok(Event::Output(piece)) => {
+                    held_bytes += piece.bytes().len();
+                    held.push_back(piece);
+                }
+                Ok(Event::Ended(ended)) => end = Some(Ok(ended)),
+                Err(error) => end = Some(Err(error)),
+            },
         }
     }
+    beside.interrupts.unless(printer.finish()).await?;
+    // Without an end the printer has failed, and has just said so.
+    Ok(end.unwrap_or(Ok(Ended::new(Outcome::ConnectionLost)))?)
 }
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if let Some(feeding) = &self.feeding {
-            feeding.abort();
+/// Keeps the output until the end.
+async fn collect(
+    exec: &mut Exec<'_>,
+    collected: &mut Collected,
+    beside: &mut Beside<'_>,
+) -> Result<Ended, Failure> {
+    loop {
+        tokio::select! {
+            biased;
+            happened = beside.next() => happened?,
+            event = next(exec) => match event? {
+                Event::Output(piece) => collected.add(&piece),
+                Event::Ended(ended) => return Ok(ended),
+            },
         }
     }
 }
@@ -183,50 +163,77 @@ async fn next(exec: &mut Exec<'_>) -> Result<Event, ClientError> {
         .unwrap_or(Ok(Event::Ended(Ended::new(Outcome::ConnectionLost))))
 }
 
-/// The next thing that happens beside the output: a signal to us, one to the command that arrived or
-/// did not, a trouble with standard input. An error ends the whole. Cancel safe.
-async fn beside(
-    feeding: &mut Option<JoinHandle<io::Result<()>>>,
-    controls: &mut JoinSet<Result<(), Unread>>,
-    presses: &mut usize,
-    exec: &Exec<'_>,
-    interrupts: &mut Interrupts,
-) -> Result<(), Failure> {
-    let fed = async {
-        match feeding {
-            Some(feeding) => feeding.await,
-            None => std::future::pending().await,
+/// What goes on beside the output: standard input to the command, and signals.
+struct Beside<'a> {
+    input: ExecInput,
+    feeding: Option<JoinHandle<io::Result<()>>>,
+    /// Signals on their way to the command.
+    controls: JoinSet<Result<(), Unread>>,
+    /// How often Ctrl-C was pressed.
+    presses: usize,
+    interrupts: &'a mut Interrupts,
+}
+
+impl<'a> Beside<'a> {
+    fn new(input: ExecInput, forward_stdin: bool, interrupts: &'a mut Interrupts) -> Self {
+        Self {
+            feeding: forward_stdin.then(|| tokio::spawn(feed(input.clone()))),
+            input,
+            controls: JoinSet::new(),
+            presses: 0,
+            interrupts,
         }
-    };
-    tokio::select! {
-        which = interrupts.next() => {
-            *presses += 1;
-            let mut input = exec.input();
-            match (which, *presses) {
-                (Interrupt::Interrupt, 1) => {
-                    controls.spawn(async move { input.signal(Signal::Interrupt).await });
-                }
-                (Interrupt::Interrupt, 2) => {
-                    controls.spawn(async move { input.cancel().await });
-                }
-                // The server ends a command whose client is gone.
-                _ => return Err(which.into()),
+    }
+
+    /// The next thing that happens; an error ends the whole. Cancel safe.
+    async fn next(&mut self) -> Result<(), Failure> {
+        let fed = async {
+            match &mut self.feeding {
+                Some(feeding) => feeding.await,
+                None => pending().await,
             }
-        }
-        Some(sent) = controls.join_next() => {
-            // After the end of standard input nothing can be said any more but good-bye.
-            if !matches!(sent, Ok(Ok(()))) {
-                return Err(Interrupt::Interrupt.into());
-            }
-        }
-        result = fed => {
-            *feeding = None;
-            if let Ok(Err(error)) = result {
-                return Err(Failure::input("standard input", &error));
+        };
+        tokio::select! {
+            which = self.interrupts.next() => self.interrupted(which),
+            Some(sent) = self.controls.join_next() => match sent {
+                Ok(Ok(())) => Ok(()),
+                // After the end of standard input nothing can be said any more but good-bye.
+                _ => Err(Interrupt::Interrupt.into()),
+            },
+            result = fed => {
+                self.feeding = None;
+                match result {
+                    Ok(Err(error)) => Err(Failure::input("standard input", &error)),
+                    _ => Ok(()),
+                }
             }
         }
     }
-    Ok(())
+
+    fn interrupted(&mut self, which: Interrupt) -> Result<(), Failure> {
+        self.presses += 1;
+        let mut input = self.input.clone();
+        match (which, self.presses) {
+            (Interrupt::Interrupt, 1) => {
+                self.controls
+                    .spawn(async move { input.signal(Signal::Interrupt).await });
+            }
+            (Interrupt::Interrupt, 2) => {
+                self.controls.spawn(async move { input.cancel().await });
+            }
+            // The server ends a command whose client is gone.
+            _ => return Err(which.into()),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if let Some(feeding) = &self.feeding {
+            feeding.abort();
+        }
+    }
 }
 
 /// Carries standard input to the command, until either has enough.
@@ -271,16 +278,15 @@ impl Stream {
     fn add(&mut self, bytes: &[u8]) {
         let room = MOST_COLLECTED - self.bytes.len();
         self.cut |= bytes.len() > room;
-        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.bytes
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// As text where it is text, otherwise as hex under another key.
     fn describe(self, key: &str, object: &mut Map<String, Value>) {
         match String::from_utf8(self.bytes) {
             Ok(text) => object.insert(key.to_owned(), text.into()),
-            Err(error) => {
-                object.insert(format!("{key}_hex"), hex::string(error.as_bytes()).into())
-            }
+            Err(error) => object.insert(format!("{key}_hex"), hex::string(error.as_bytes()).into()),
         };
         if self.cut {
             object.insert(format!("{key}_cut"), true.into());
@@ -322,7 +328,10 @@ mod tests {
     fn outcomes_make_sentences() {
         let said = |outcome: Outcome| said(&outcome.to_string());
         assert_eq!(said(Outcome::TimedOut), "was ended by the time limit");
-        assert_eq!(said(Outcome::Killed("no\u{1b}".into())), r"was ended: no\u{1b}");
+        assert_eq!(
+            said(Outcome::Killed("no\u{1b}".into())),
+            r"was ended: no\u{1b}"
+        );
         assert_eq!(
             said(Outcome::ConnectionLost),
             "may have ended or not: the connection was lost"

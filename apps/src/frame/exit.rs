@@ -121,8 +121,12 @@ impl Failure {
     }
 
     pub(super) fn unreachable(url: impl fmt::Display, error: impl fmt::Display) -> Self {
-        Self::new(Exit::UNAVAILABLE, "unreachable", format!("cannot reach {url}: {error}"))
-            .hint("is a server listening there? --server URL names another one")
+        Self::new(
+            Exit::UNAVAILABLE,
+            "unreachable",
+            format!("cannot reach {url}: {error}"),
+        )
+        .hint("is a server listening there? --server URL names another one")
     }
 
     pub(super) fn exit(&self) -> u8 {

@@ -69,7 +69,10 @@ fn read_word(args: &GetArgs) -> Result<Word, Failure> {
         return Ok(Word::Name);
     }
     if !digits || word.starts_with('0') {
-        let message = format!("{:?} is no number of a list; they are written 1, 2, 3", escaped(word));
+        let message = format!(
+            "{:?} is no number of a list; they are written 1, 2, 3",
+            escaped(word)
+        );
         return Err(Failure::usage(message).hint("--name fetches a file that is called so"));
     }
     // No list is as long as what does not fit.
@@ -108,7 +111,10 @@ async fn choose(
 async fn begin<'a>(client: &'a mut Client, chosen: &Chosen) -> Result<Download<'a>, Failure> {
     let version = chosen.listed.map(|(version, _)| version);
     let download = in_time(client.get_version(&chosen.name, version)).await?;
-    if chosen.listed.is_some_and(|(_, size)| size != download.file().size) {
+    if chosen
+        .listed
+        .is_some_and(|(_, size)| size != download.file().size)
+    {
         let message = "the server sends another file than the one that was listed";
         return Err(Failure::new(Exit::PROTOCOL, "protocol", message));
     }
@@ -142,7 +148,11 @@ async fn save(
         None => format!("saved {name:?} ({})", size(file.size)),
         Some(path) => {
             let path = path.to_string_lossy();
-            format!("saved {name:?} as {:?} ({})", escaped(&path).limit(1024), size(file.size))
+            format!(
+                "saved {name:?} as {:?} ({})",
+                escaped(&path).limit(1024),
+                size(file.size)
+            )
         }
     };
     output.show(data, plain).await
@@ -154,10 +164,17 @@ async fn pour(mut download: Download<'_>, output: Output) -> Result<(), Failure>
     let file = download.file().clone();
     let mut stdout = stdout();
     while let Some(bytes) = download.read().await? {
-        stdout.write_all(&bytes).await.map_err(|error| closed(&error))?;
+        stdout
+            .write_all(&bytes)
+            .await
+            .map_err(|error| closed(&error))?;
     }
     stdout.flush().await.map_err(|error| closed(&error))?;
-    output.note(format_args!("fetched {:?} ({})", escaped(file.name.as_str()), size(file.size)));
+    output.note(format_args!(
+        "fetched {:?} ({})",
+        escaped(file.name.as_str()),
+        size(file.size)
+    ));
     Ok(())
 }
 
@@ -180,7 +197,10 @@ mod tests {
     fn svc_d26_only_plain_digits_are_a_number() {
         assert_eq!(read("1", false, false), Ok(Word::Number(1)));
         assert_eq!(read("907", false, false), Ok(Word::Number(907)));
-        assert_eq!(read("99999999999999999999", false, false), Ok(Word::Number(usize::MAX)));
+        assert_eq!(
+            read("99999999999999999999", false, false),
+            Ok(Word::Number(usize::MAX))
+        );
         for word in ["+1", "1e3", "１", "1 2", "", "3.txt", "٣"] {
             assert_eq!(read(word, false, false), Ok(Word::Name), "{word:?}");
             assert_eq!(read(word, false, true), Err(Exit::USAGE), "{word:?}");

@@ -34,8 +34,10 @@ impl Landing {
     pub(super) fn here(name: &FileName, overwrite: bool) -> Result<Self, Failure> {
         let refuse = |why: &dyn std::fmt::Display| {
             let name = escaped(name.as_str());
-            cannot_create(format!("no file is saved here under the name {name:?}: {why}"))
-                .hint("-o PATH saves it under another name")
+            cannot_create(format!(
+                "no file is saved here under the name {name:?}: {why}"
+            ))
+            .hint("-o PATH saves it under another name")
         };
         name.check_new().map_err(|error| refuse(&error.rule()))?;
         // A shell's or a program's start file would be obeyed the next time it starts.
@@ -48,9 +50,12 @@ impl Landing {
     /// At a path that somebody here chose.
     pub(super) fn at(path: &Path, overwrite: bool) -> Result<Self, Failure> {
         let ends_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let name = path.file_name().filter(|_| !ends_as_folder).ok_or_else(|| {
-            cannot_create(format!("{} names a folder, not a file", path.display()))
-        })?;
+        let name = path
+            .file_name()
+            .filter(|_| !ends_as_folder)
+            .ok_or_else(|| {
+                cannot_create(format!("{} names a folder, not a file", path.display()))
+            })?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -65,11 +70,6 @@ impl Landing {
         };
         landing.check()?;
         Ok(landing)
-    }
-
-    /// The path the file gets.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Says at once what publishing would only find out after the whole transfer.
@@ -90,13 +90,15 @@ impl Landing {
 
     /// Begins the file, beside its place.
     pub(super) fn begin(self) -> Result<Arriving, Failure> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let number = getrandom::u64()
             .map_err(|error| cannot_create(format!("no random number to be had: {error}")))?;
         let temporary = format!(".frame-{number:016x}.part");
         // As any new file: what the umask leaves of this.
         let mode = Mode::from_raw_mode(0o666);
-        let file = openat(&self.folder, &temporary, flags, mode).map_err(|error| self.failed(error))?;
+        let file =
+            openat(&self.folder, &temporary, flags, mode).map_err(|error| self.failed(error))?;
         Ok(Arriving {
             landing: self,
             file: File::from(file),
@@ -109,8 +111,11 @@ impl Landing {
     }
 
     fn taken(&self) -> Failure {
-        cannot_create(format!("{} is here already; it was not touched", self.shown()))
-            .hint("--force replaces it, -o PATH saves under another name")
+        cannot_create(format!(
+            "{} is here already; it was not touched",
+            self.shown()
+        ))
+        .hint("--force replaces it, -o PATH saves under another name")
     }
 
     fn failed(&self, error: Errno) -> Failure {
@@ -124,7 +129,13 @@ impl Landing {
             return renameat(&self.folder, temporary, &self.folder, &self.name)
                 .map_err(|error| self.failed(error));
         }
-        match linkat(&self.folder, temporary, &self.folder, &self.name, AtFlags::empty()) {
+        match linkat(
+            &self.folder,
+            temporary,
+            &self.folder,
+            &self.name,
+            AtFlags::empty(),
+        ) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(self.taken()),
             // Some file systems have no hard links.
@@ -159,12 +170,16 @@ pub(super) struct Arriving {
 impl Arriving {
     /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(bytes).map_err(|error| self.write_failed(&error))
+        self.file
+            .write_all(bytes)
+            .map_err(|error| self.write_failed(&error))
     }
 
     /// Makes sure of the bytes, then gives the file its name.
     pub(super) fn publish(mut self) -> Result<PathBuf, Failure> {
-        self.file.sync_all().map_err(|error| self.write_failed(&error))?;
+        self.file
+            .sync_all()
+            .map_err(|error| self.write_failed(&error))?;
         if let Some(temporary) = &self.temporary {
             self.landing.publish(temporary)?;
         }
@@ -197,7 +212,10 @@ fn cannot_create(message: String) -> Failure {
 }
 
 fn io_failed(place: String, error: Errno) -> Failure {
-    cannot_create(format!("cannot create a file {place}: {}", io::Error::from(error)))
+    cannot_create(format!(
+        "cannot create a file {place}: {}",
+        io::Error::from(error)
+    ))
 }
 
 #[cfg(test)]
@@ -223,7 +241,10 @@ mod tests {
         arriving.write(b"half").unwrap();
         assert!(!path.exists());
         drop(arriving);
-        assert!(names(folder.path()).is_empty(), "dropped, it leaves nothing");
+        assert!(
+            names(folder.path()).is_empty(),
+            "dropped, it leaves nothing"
+        );
 
         let mut arriving = Landing::at(&path, false).unwrap().begin().unwrap();
         arriving.write(b"whole").unwrap();
@@ -250,7 +271,10 @@ mod tests {
         let (link, target) = (folder.path().join("link"), folder.path().join("target"));
         fs::write(&target, b"old").unwrap();
         symlink(&target, &link).unwrap();
-        assert_eq!(Landing::at(&link, false).unwrap_err().exit(), Exit::CANNOT_CREATE);
+        assert_eq!(
+            Landing::at(&link, false).unwrap_err().exit(),
+            Exit::CANNOT_CREATE
+        );
         let mut arriving = Landing::at(&link, true).unwrap().begin().unwrap();
         arriving.write(b"new").unwrap();
         arriving.publish().unwrap();
@@ -264,7 +288,10 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let (meant, moved) = (outer.path().join("meant"), outer.path().join("moved"));
         fs::create_dir(&meant).unwrap();
-        let arriving = Landing::at(&meant.join("a"), false).unwrap().begin().unwrap();
+        let arriving = Landing::at(&meant.join("a"), false)
+            .unwrap()
+            .begin()
+            .unwrap();
         fs::rename(&meant, &moved).unwrap();
         fs::create_dir(&meant).unwrap();
         arriving.publish().unwrap();
@@ -274,11 +301,23 @@ mod tests {
 
     #[test]
     fn svc_e1_names_that_act_are_refused_here() {
-        for name in [".bashrc", "..x", "-rf", "a\u{1b}b", "a\u{202e}b", "NUL", "x:y", "a\\b"] {
+        for name in [
+            ".bashrc",
+            "..x",
+            "-rf",
+            "a\u{1b}b",
+            "a\u{202e}b",
+            "NUL",
+            "x:y",
+            "a\\b",
+        ] {
             let name = FileName::existing(name).unwrap();
             let failure = Landing::here(&name, true).unwrap_err();
             assert_eq!(failure.exit(), Exit::CANNOT_CREATE, "{name:?}");
-            assert!(!failure.to_string().contains(['\u{1b}', '\u{202e}']), "{failure}");
+            assert!(
+                !failure.to_string().contains(['\u{1b}', '\u{202e}']),
+                "{failure}"
+            );
         }
     }
 

@@ -26,8 +26,16 @@ pub(super) const SHOWN_NAME: usize = 4096;
 /// Shows the list.
 pub(super) async fn run(client: &mut Client, output: Output) -> Result<Vec<RemoteFile>, Failure> {
     let files = take(client, usize::MAX).await?;
-    let data: Vec<Value> = files.iter().zip(1..).map(|(file, number)| describe(file, number)).collect();
-    let plain = if output.is_json() { String::new() } else { table(&files) };
+    let data: Vec<Value> = files
+        .iter()
+        .zip(1..)
+        .map(|(file, number)| describe(file, number))
+        .collect();
+    let plain = if output.is_json() {
+        String::new()
+    } else {
+        table(&files)
+    };
     output.show(json!({ "files": data }), plain).await?;
     Ok(files)
 }
@@ -70,9 +78,8 @@ pub(super) fn numbered(files: &[RemoteFile], number: usize) -> Result<&RemoteFil
 
 /// A name that a file on the server may have.
 pub(super) fn existing(name: &str) -> Result<FileName, Failure> {
-    FileName::existing(name).map_err(|error| {
-        Failure::usage(format!("{:?} is no file's name: {error}", escaped(name)))
-    })
+    FileName::existing(name)
+        .map_err(|error| Failure::usage(format!("{:?} is no file's name: {error}", escaped(name))))
 }
 
 /// A size for people.

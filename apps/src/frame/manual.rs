@@ -19,12 +19,14 @@ pub(super) fn page(verb: Option<&str>) -> Result<u8, Failure> {
     let mut command = Cli::command();
     command.build();
     if let Some(verb) = verb {
-        let names: Vec<_> = command.get_subcommands().map(|verb| verb.get_name()).collect();
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(|verb| verb.get_name())
+            .collect();
         let names = names.join(", ");
-        command = command
-            .find_subcommand(verb)
-            .cloned()
-            .ok_or_else(|| Failure::usage(format!("there is no verb of this name; there are: {names}")))?;
+        command = command.find_subcommand(verb).cloned().ok_or_else(|| {
+            Failure::usage(format!("there is no verb of this name; there are: {names}"))
+        })?;
     }
     let mut page = Vec::new();
     Man::new(command)

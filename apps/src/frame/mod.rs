@@ -102,12 +102,31 @@ async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failur
             let stdin = exec::forwards_stdin(&args);
             return exec::run(&mut client, &args, stdin, output, &mut interrupts).await;
         }
-        Verb::Put(args) => interrupts.unless(put::run(&mut client, &args, output)).await?,
-        Verb::Get(args) => interrupts.unless(get::run(&mut client, &args, None, output)).await?,
-        Verb::Ls => interrupts.unless(listing::run(&mut client, output)).await.map(drop)?,
-        Verb::Rm(args) => interrupts.unless(ask::remove(&mut client, &args, output)).await?,
+        Verb::Put(args) => {
+            interrupts
+                .unless(put::run(&mut client, &args, output))
+                .await?
+        }
+        Verb::Get(args) => {
+            interrupts
+                .unless(get::run(&mut client, &args, None, output))
+                .await?
+        }
+        Verb::Ls => interrupts
+            .unless(listing::run(&mut client, output))
+            .await
+            .map(drop)?,
+        Verb::Rm(args) => {
+            interrupts
+                .unless(ask::remove(&mut client, &args, output))
+                .await?
+        }
         Verb::Whoami => interrupts.unless(ask::whoami(&mut client, output)).await?,
-        Verb::Ping => interrupts.unless(ask::ping(&mut client, &target, output)).await?,
+        Verb::Ping => {
+            interrupts
+                .unless(ask::ping(&mut client, &target, output))
+                .await?
+        }
         Verb::Shell
         | Verb::Framings
         | Verb::Decode(_)

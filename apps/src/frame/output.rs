@@ -93,7 +93,9 @@ pub(super) fn closed(error: &io::Error) -> Failure {
 
 fn colours() -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !set("NO_COLOR") && env::var_os("TERM").is_none_or(|t| t != "dumb")
+    io::stderr().is_terminal()
+        && !set("NO_COLOR")
+        && env::var_os("TERM").is_none_or(|t| t != "dumb")
 }
 
 /// One line of JSON that says exactly what it says and drives no terminal: what could is written as

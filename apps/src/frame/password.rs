@@ -49,7 +49,8 @@ fn ask(user: &str) -> Result<String, Failure> {
         }
     }
     Err(
-        Failure::usage("--user needs a password, and there is no terminal to ask for it")
-            .hint(format!("--password-file FILE or the variable {VARIABLE} can hold it")),
+        Failure::usage("--user needs a password, and there is no terminal to ask for it").hint(
+            format!("--password-file FILE or the variable {VARIABLE} can hold it"),
+        ),
     )
 }

@@ -39,7 +39,9 @@ impl Printer {
     }
 
     /// Waits until one more piece can be taken; an error if writing has failed. Cancel safe.
-    pub(super) async fn room(&self) -> Result<mpsc::Permit<'_, Output>, mpsc::error::SendError<()>> {
+    pub(super) async fn room(
+        &self,
+    ) -> Result<mpsc::Permit<'_, Output>, mpsc::error::SendError<()>> {
         self.sender.reserve().await
     }
 

@@ -16,7 +16,8 @@ use super::{listing::size, output::Output};
 /// How often a line comes.
 const PAUSE: Duration = Duration::from_secs(10);
 
-const BAR: &str = "{msg}  {wide_bar}  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}";
+const BAR: &str =
+    "{msg}  {wide_bar}  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}";
 const ENDLESS: &str = "{msg}  {spinner}  {binary_bytes}  {binary_bytes_per_sec}";
 
 /// One transfer's progress, on standard error.
@@ -56,7 +57,10 @@ impl Progress {
             self.last = Instant::now();
             let done = size(self.done);
             match self.total {
-                Some(total) => self.output.note(format_args!("{}: {done} of {}", self.name, size(total))),
+                Some(total) => {
+                    self.output
+                        .note(format_args!("{}: {done} of {}", self.name, size(total)))
+                }
                 None => self.output.note(format_args!("{}: {done}", self.name)),
             }
         }

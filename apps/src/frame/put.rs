@@ -17,7 +17,11 @@ use super::{
     progress::{Counted, Progress, Shown},
 };
 
-pub(super) async fn run(client: &mut Client, args: &PutArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    client: &mut Client,
+    args: &PutArgs,
+    output: Output,
+) -> Result<(), Failure> {
     let name = name(args)?;
     if args.file == Path::new("-") {
         return store(client, &name, None, stdin(), args, output).await;
@@ -55,8 +59,16 @@ async fn store(
         "digest": stored.digest,
         "replaced": stored.replaced,
     });
-    let verb = if stored.replaced { "replaced" } else { "stored" };
-    let plain = format!("{verb} {:?} ({})", escaped(name.as_str()), size(stored.size));
+    let verb = if stored.replaced {
+        "replaced"
+    } else {
+        "stored"
+    };
+    let plain = format!(
+        "{verb} {:?} ({})",
+        escaped(name.as_str()),
+        size(stored.size)
+    );
     output.show(data, plain).await
 }
 
@@ -65,7 +77,9 @@ fn name(args: &PutArgs) -> Result<FileName, Failure> {
     let text = match &args.name {
         Some(name) => name.as_str(),
         None if args.file == Path::new("-") => {
-            return Err(Failure::usage("what comes from standard input needs a NAME"));
+            return Err(Failure::usage(
+                "what comes from standard input needs a NAME",
+            ));
         }
         None => args
             .file

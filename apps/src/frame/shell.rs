@@ -28,7 +28,6 @@ use super::{
 #[command(
     name = "frame",
     no_binary_name = true,
-    disable_help_flag = true,
     disable_version_flag = true,
     help_template = "{subcommands}"
 )]
@@ -75,7 +74,10 @@ pub(super) async fn run(
     };
     let mut first_failure = 0;
     if input.is_terminal() {
-        output.note(format_args!("{}: `help` lists what there is", shell.target.url));
+        output.note(format_args!(
+            "{}: `help` lists what there is",
+            shell.target.url
+        ));
     }
     loop {
         let line = match interrupts.unless(input.next()).await? {
@@ -85,7 +87,11 @@ pub(super) async fn run(
             Line::Bad(why) => {
                 let failure = Failure::usage(why);
                 output.failure(&failure);
-                first_failure = if first_failure == 0 { failure.exit() } else { first_failure };
+                first_failure = if first_failure == 0 {
+                    failure.exit()
+                } else {
+                    first_failure
+                };
                 continue;
             }
         };
@@ -105,7 +111,11 @@ pub(super) async fn run(
         }
         input.complete_names(shell.list.as_deref());
     }
-    Ok(if input.is_terminal() { 0 } else { first_failure })
+    Ok(if input.is_terminal() {
+        0
+    } else {
+        first_failure
+    })
 }
 
 /// How a line went.
@@ -173,7 +183,9 @@ impl Shell {
             }
             ShellVerb::Get(args) => {
                 let list = self.list.as_deref();
-                interrupts.unless(get::run(client, &args, list, output)).await?;
+                interrupts
+                    .unless(get::run(client, &args, list, output))
+                    .await?;
             }
             ShellVerb::Put(args) => {
                 if args.file.as_os_str() == "-" {
@@ -181,7 +193,11 @@ impl Shell {
                 }
                 interrupts.unless(put::run(client, &args, output)).await?;
             }
-            ShellVerb::Rm(args) => interrupts.unless(ask::remove(client, &args, output)).await?,
+            ShellVerb::Rm(args) => {
+                interrupts
+                    .unless(ask::remove(client, &args, output))
+                    .await?
+            }
             ShellVerb::Exec(args) => {
                 if args.stdin {
                     return Err(Failure::usage("standard input is the shell's here"));
@@ -189,7 +205,11 @@ impl Shell {
                 return exec::run(client, &args, false, output, interrupts).await;
             }
             ShellVerb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
-            ShellVerb::Ping => interrupts.unless(ask::ping(client, &self.target, output)).await?,
+            ShellVerb::Ping => {
+                interrupts
+                    .unless(ask::ping(client, &self.target, output))
+                    .await?
+            }
             ShellVerb::Quit => {}
         }
         Ok(0)

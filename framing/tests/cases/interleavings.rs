@@ -9,6 +9,7 @@ use framing::{
     testkit::{Random, talk},
 };
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Bodies that look like everything else on the wire.
 const BODIES: [&[u8]; 4] = [b"okxyz", b"5\n", b"2\nok", b""];
@@ -151,51 +152,47 @@ fn connections(buffer: usize) -> [Connection<tokio::io::DuplexStream, AckHandsha
 #[tokio::test(start_paused = true)]
 async fn two_users_that_only_send_make_progress() {
     for buffer in [1, 2, 7, 64, 4096] {
-        let [mut alice, mut bob] = connections(buffer);
+        let [alice, bob] = connections(buffer);
         let (from_alice, from_bob) = (Bytes::from(vec![b'a'; LARGE]), Bytes::from(vec![b'b'; LARGE]));
-        // Both bodies are larger than the pipe, nobody reads, and each has two to send.
-        let twice = async |connection: &mut Connection<_, _>, frame: &Bytes| {
-            connection.send(frame.clone()).await?;
-            connection.send(frame.clone()).await
+        // All bodies are larger than the pipe, and nobody reads before having sent three.
+        let user = async |mut connection: Connection<_, _>, ours: Bytes, theirs: Bytes| {
+            for _ in 0..3 {
+                connection.send(ours.clone()).await.unwrap();
+            }
+            for _ in 0..3 {
+                assert_eq!(connection.next().await.unwrap().unwrap(), theirs);
+            }
+            connection
         };
-        let sent = tokio::time::timeout(
-            Duration::from_secs(20),
-            async { tokio::join!(twice(&mut alice, &from_alice), twice(&mut bob, &from_bob)) },
-        );
-        let (a, b) = sent.await.unwrap_or_else(|_| panic!("buffer {buffer}: both wait for ever"));
-        a.and(b).unwrap();
-        for _ in 0..2 {
-            assert_eq!(alice.next().await.unwrap().unwrap(), from_bob);
-            assert_eq!(bob.next().await.unwrap().unwrap(), from_alice);
-        }
+        let both = async {
+            tokio::join!(
+                user(alice, from_alice.clone(), from_bob.clone()),
+                user(bob, from_bob.clone(), from_alice.clone())
+            )
+        };
+        let done = tokio::time::timeout(Duration::from_secs(20), both).await;
+        done.unwrap_or_else(|_| panic!("buffer {buffer}: both wait for ever"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_the_stream_is_bounded() {
-    let [mut alice, mut bob] = connections(64);
-    // Bob never polls his stream. Two frames wait for him; the third is not even agreed to.
-    let received = tokio::spawn(async move {
-        bob.send("from bob".into()).await.unwrap();
-        // Flushing goes on reading.
-        let _ = tokio::time::timeout(Duration::from_secs(5), bob.send("again".into())).await;
-        bob
-    });
-    for number in 0..4 {
-        let sent = tokio::time::timeout(Duration::from_secs(6), alice.send(format!("{number}").into()));
-        if sent.await.is_err() {
-            assert!(number >= 2, "frame {number} has room in the slot");
-            break;
-        }
-        assert!(number < 3, "frame {number} is taken though nobody reads");
+async fn a_peer_that_sends_and_does_not_agree_is_not_listened_to_for_ever() {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+    let mut connection = Connection::new(ours, AckHandshake::default());
+    // Many empty frames, which need no more than our ack, and no ack to ours.
+    theirs.write_all(&b"0\n".repeat(900)).await.unwrap();
+    let error = connection.send("hello".into()).await.unwrap_err();
+    assert!(error.to_string().contains("no ack"), "{error}");
+    let mut written = vec![0; 100];
+    let length = theirs.read(&mut written).await.unwrap();
+    // Two frames may come before an ack; the third shows that this peer does not mean to.
+    assert_eq!(&written[..length], b"5\nokokok");
+    // What has arrived is not lost.
+    for _ in 0..3 {
+        assert_eq!(connection.next().await.unwrap().unwrap(), "");
     }
-    let mut bob = received.await.unwrap();
-    let (first, second) = tokio::join!(bob.next(), async {
-        alice.flush().await.unwrap();
-        alice.next().await
-    });
-    assert_eq!(first.unwrap().unwrap(), "0");
-    assert_eq!(second.unwrap().unwrap(), "from bob");
+    assert!(connection.next().await.unwrap().is_err());
+    assert!(connection.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,4 +233,30 @@ async fn a17_a_dropped_send_is_finished_before_the_next() {
     });
     sent.unwrap();
     assert_eq!(received, ["first", "second"]);
+}
+
+/// Requests come while responses wait for their acks; the server takes them up only later.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_wait_and_a_slow_service_get_through() {
+    for (buffer, pause) in [(1, 1), (64, 0), (64, 1), (64, 50), (4096, 7)] {
+        let [client, server] = connections(buffer);
+        let service = tower::service_fn(move |frame: Bytes| async move {
+            tokio::time::sleep(Duration::from_millis(pause * (frame.len() as u64 % 3))).await;
+            Ok::<_, std::convert::Infallible>(frame)
+        });
+        let serving = tokio::spawn(framing::serve::Pipeline::new(server, service));
+        let client = framing::client::Client::new(client);
+        let calls = (0..100_usize).map(|number| {
+            let frame = Bytes::from(number.to_string().repeat(number % 5));
+            tower::ServiceExt::oneshot(client.clone(), frame)
+        });
+        let all = futures_util::future::join_all(calls);
+        let answers = tokio::time::timeout(Duration::from_secs(25), all).await;
+        let answers = answers.unwrap_or_else(|_| panic!("buffer {buffer}: both wait for ever"));
+        for (number, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.unwrap(), number.to_string().repeat(number % 5));
+        }
+        drop(client);
+        serving.await.unwrap().unwrap();
+    }
 }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, unasked_body};
 use crate::{
     Body, BodyError, Code, Fields, Part, Status, Verb,
     files::{Digest, FileName, Hasher, Version},
@@ -18,6 +18,9 @@ use crate::{
 
 /// Bytes read from a local file at once.
 const CHUNK: usize = 256 * 1024;
+
+/// The most files that [`Client::list_all`] takes, whatever the server says.
+const MAX_FILES: usize = 1_000_000;
 
 /// A file as the server lists it. Its name is checked: it can be one component of a path, and
 /// nothing else.
@@ -85,6 +88,9 @@ impl Client {
             return Err(ClientError::Source((*kind).into()));
         }
         let reply = result?;
+        if reply.has_body() {
+            return Err(unasked_body());
+        }
         let details = reply.details();
         let (size, digest) = (details.require("size")?, details.require("digest")?);
         if sent.get() != Some(&Read::Whole(size, digest)) {
@@ -114,19 +120,38 @@ impl Client {
         })
     }
 
-    /// All files, page by page.
+    /// All files, page by page, up to a million.
     pub async fn list_all(&mut self) -> Result<Vec<RemoteFile>, ClientError> {
-        let mut page = self.list(None).await?;
-        let mut files = std::mem::take(&mut page.files);
-        while let Some(after) = page.next.take() {
-            page = self.list(Some(&after)).await?;
+        let mut files: Vec<RemoteFile> = Vec::new();
+        let mut after: Option<FileName> = None;
+        loop {
+            let page = self.list(after.as_ref()).await?;
             // A server that never advances would keep us here for ever.
-            if page.files.first().is_none_or(|first| first.name <= after) {
-                return Err(ClientError::Nonsense("a page that does not follow the one before".to_owned()));
+            let mut last = after.as_ref();
+            for file in &page.files {
+                if last.is_some_and(|last| file.name <= *last) {
+                    return Err(ClientError::Nonsense(
+                        "files that do not follow the ones before".to_owned(),
+                    ));
+                }
+                last = Some(&file.name);
             }
-            files.append(&mut page.files);
+            if let Some(next) = &page.next
+                && (page.files.is_empty() || last.is_some_and(|last| next < last))
+            {
+                return Err(ClientError::Nonsense(
+                    "a further page that does not follow this one".to_owned(),
+                ));
+            }
+            files.extend(page.files);
+            if files.len() > MAX_FILES {
+                return Err(ClientError::Nonsense(format!("more than {MAX_FILES} files")));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(files),
+            }
         }
-        Ok(files)
     }
 
     /// Fetches a file.

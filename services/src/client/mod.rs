@@ -71,7 +71,11 @@ impl ClientError {
 
     /// Whether the connection went away in the middle.
     pub fn is_connection_lost(&self) -> bool {
-        matches!(self, Self::Call(_) | Self::Body(BodyError::ConnectionLost))
+        match self {
+            Self::Call(error) => !matches!(error, CallError::TooLong { .. }),
+            Self::Body(error) => *error == BodyError::ConnectionLost,
+            _ => false,
+        }
     }
 }
 
@@ -130,7 +134,7 @@ impl Client {
     async fn ask(&mut self, verb: Verb, arguments: Fields) -> Result<Fields, ClientError> {
         let reply = self.call(verb, arguments, Body::none()).await?;
         if reply.has_body() {
-            return Err(ClientError::Nonsense("a body came where none is due".to_owned()));
+            return Err(unasked_body());
         }
         Ok(reply.details().clone())
     }
@@ -152,6 +156,10 @@ impl Client {
     pub async fn whoami(&mut self) -> Result<Account, ClientError> {
         account(&self.ask(Verb::WHOAMI, Fields::new()).await?)
     }
+}
+
+fn unasked_body() -> ClientError {
+    ClientError::Nonsense("a body came where none is due".to_owned())
 }
 
 fn account(details: &Fields) -> Result<Account, ClientError> {

@@ -3,15 +3,16 @@
 use std::{
     ffi::OsString,
     fmt,
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, task::JoinHandle};
+use tracing::Instrument;
 
 use super::{
     Allow, Command, Ended, Event, Handle as Process, Limits, Outcome, Output, Running, Setup,
@@ -23,6 +24,12 @@ use crate::{
     audit::{Audit, AuditEvent, LogAudit},
     login::{Identity, Right},
 };
+
+/// Why a command is ended whose client has asked for it.
+const CANCELLED: &str = "cancelled by the client";
+
+/// Why a command is ended whose client has left.
+const GONE: &str = "the client is gone";
 
 /// Answers [`Verb::EXEC`].
 ///
@@ -39,7 +46,9 @@ use crate::{
 /// in the background still held the output. Controls in the request's body: `signal` with a name
 /// such as `INT`, for the command's whole process group; `cancel`.
 ///
-/// When the peer hangs up, the command is ended.
+/// When the peer hangs up, the command is ended; also while it does not read its standard input, as
+/// far as the hang-up can be seen. It cannot while more bytes stand in front of it than are read
+/// ahead (a few parts), so give commands a time limit.
 #[derive(Clone)]
 pub struct Exec {
     spawner: Arc<dyn Spawner>,
@@ -145,13 +154,10 @@ impl Exec {
         })?;
         record.note("exec", "started");
         let stdin = running.take_stdin();
-        let inward = Box::pin(feed(request.body, stdin, running.handle()));
-        let session = request.session;
-        let hung_up = Box::pin(async move { session.hung_up().await });
+        let attendant = attend(request.body, stdin, running.handle(), request.session);
         let output = OutputStream {
             running,
-            inward: Some(inward),
-            hung_up: Some(hung_up),
+            attendant: tokio::spawn(attendant.in_current_span()),
             record: Some(record),
         };
         Ok(Response::ok().with_body(Body::from_stream(output)))
@@ -246,34 +252,102 @@ impl Arguments {
     }
 }
 
+/// Carries the request's body to the command, and ends the command when the peer hangs up.
+///
+/// It goes on whether or not anybody reads the command's output.
+async fn attend(body: Body, stdin: Option<Stdin>, process: Process, session: Session) {
+    tokio::select! {
+        biased;
+        () = session.hung_up() => {}
+        () = feed(body, stdin, &process) => session.hung_up().await,
+    }
+    process.kill(GONE);
+}
+
 /// Carries the request's body to the command: standard input and controls.
-async fn feed(mut body: Body, mut stdin: Option<Stdin>, process: Process) {
-    while let Some(part) = body.next().await {
+///
+/// Writes and reads on at once: a control behind bytes that the command does not read is still
+/// obeyed, as long as no more than one part stands between them.
+async fn feed(mut body: Body, stdin: Option<Stdin>, process: &Process) {
+    let mut input = Input {
+        stdin,
+        writing: Bytes::new(),
+        held: None,
+    };
+    let mut has_ended = false;
+    while input.is_writing() || !has_ended {
+        let part = tokio::select! {
+            biased;
+            part = body.next(), if !has_ended && input.held.is_none() => part,
+            () = input.write(), if input.is_writing() => continue,
+        };
         match part {
-            Ok(Part::Data(bytes)) => {
-                // A command that closes its standard input, or ends, need not read it all.
-                if let Some(writer) = &mut stdin
-                    && writer.write_all(&bytes).await.is_err()
-                {
-                    stdin = None;
-                }
+            Some(Ok(Part::Data(bytes))) => input.push(bytes),
+            Some(Ok(Part::Control(fields))) => control(&fields, process),
+            Some(Ok(Part::End(_))) | None => has_ended = true,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                process.kill(match error {
+                    BodyError::Aborted(_) => CANCELLED,
+                    _ => GONE,
+                });
+                return;
             }
-            Ok(Part::Control(fields)) => control(&fields, &process),
-            Ok(Part::End(_)) => {
-                if let Some(mut writer) = stdin.take() {
-                    let _ = writer.shutdown().await;
-                }
-            }
-            Ok(_) => {}
-            Err(BodyError::Aborted(_)) => process.kill("cancelled by the client"),
-            Err(_) => process.kill("the client is gone"),
+        }
+    }
+    if let Some(mut stdin) = input.stdin {
+        // A command that has closed it already needs no end of it.
+        let _ = stdin.shutdown().await;
+    }
+}
+
+/// A command's standard input with what waits for the command to read.
+struct Input {
+    /// None without one, and once nobody reads it.
+    stdin: Option<Stdin>,
+    writing: Bytes,
+    /// Comes after what is being written.
+    held: Option<Bytes>,
+}
+
+impl Input {
+    fn is_writing(&self) -> bool {
+        !self.writing.is_empty()
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if self.stdin.is_none() || bytes.is_empty() {
+            return;
+        }
+        if self.is_writing() {
+            self.held = Some(bytes);
+        } else {
+            self.writing = bytes;
+        }
+    }
+
+    /// Writes some of it. Cancel safe: what is not written still waits.
+    async fn write(&mut self) {
+        let Some(stdin) = &mut self.stdin else {
+            return;
+        };
+        let written = stdin.write_buf(&mut self.writing).await;
+        if written.is_err() || !stdin.is_open() {
+            // A command that closes its standard input, or ends, need not read it all.
+            *self = Self {
+                stdin: None,
+                writing: Bytes::new(),
+                held: None,
+            };
+        } else if self.writing.is_empty() {
+            self.writing = self.held.take().unwrap_or_default();
         }
     }
 }
 
 fn control(fields: &Fields, process: &Process) {
     if fields.get("cancel") == Ok(Some(true)) {
-        process.kill("cancelled by the client");
+        process.kill(CANCELLED);
     }
     if let Ok(Some(name)) = fields.get::<String>("signal") {
         // An unknown name, or a command that has ended: there is nobody to tell but the log.
@@ -308,14 +382,11 @@ impl Record {
     }
 }
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// The response's body: the command's output, then its outcome. Dropping it ends the command.
 struct OutputStream {
     running: Running,
-    /// Standard input and controls, until the request's body has ended.
-    inward: Option<Work>,
-    hung_up: Option<Work>,
+    /// Sees to standard input, controls, and a peer that hangs up.
+    attendant: JoinHandle<()>,
     /// Until the end has been noted.
     record: Option<Record>,
 }
@@ -324,10 +395,6 @@ impl Stream for OutputStream {
     type Item = Result<Part, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if poll_once(&mut self.hung_up, cx) {
-            self.running.kill("the client is gone");
-        }
-        poll_once(&mut self.inward, cx);
         self.running.poll_next(cx).map(|event| {
             Some(Ok(match event? {
                 Event::Output(Output::Stdout(bytes)) => Part::Stdout(bytes),
@@ -343,19 +410,9 @@ impl Stream for OutputStream {
     }
 }
 
-/// Polls work that is not done; true when it is done now.
-fn poll_once(work: &mut Option<Work>, cx: &mut Context<'_>) -> bool {
-    let done = work
-        .as_mut()
-        .is_some_and(|work| work.as_mut().poll(cx).is_ready());
-    if done {
-        *work = None;
-    }
-    done
-}
-
 impl Drop for OutputStream {
     fn drop(&mut self) {
+        self.attendant.abort();
         if let Some(record) = self.record.take() {
             record.note("exec-end", Outcome::ConnectionLost.kind());
         }

@@ -24,7 +24,7 @@ const PAGE: usize = 1000;
 /// | verb | right | arguments | answer |
 /// |---|---|---|---|
 /// | `put` | `write` | `name`; `size` if known; `overwrite` (false); `version`, to replace just that one; `sha256` (false) | after the commit: `size`, `digest`, `version`, `replaced` |
-/// | `list` | `read` | `after` (a name), `limit` | `files`: `name`, `size`, `modified` (seconds since 1970), `version`; `next`, if there are more |
+/// | `list` | `read` | `after` (a name), `limit` (fewer, if they do not fit into a frame) | `files`: `name`, `size`, `modified` (seconds since 1970), `version`; `next`, if there are more |
 /// | `get` | `read` | `name`; `offset` (0); `version`, to fetch just that one; `sha256` (false) | `name`, `size`, `offset`, `version`, `modified`; the bytes; trailer: `digest` of the whole file |
 /// | `remove` | `write` | `name`; `version` | |
 ///
@@ -119,9 +119,15 @@ impl Files {
             .store
             .list(after.as_ref(), limit.clamp(1, PAGE))
             .await?;
-        let files: Vec<Fields> = listing.files.iter().map(describe).collect();
+        let mut files: Vec<Fields> = listing.files.iter().map(describe).collect();
+        let mut next = listing.next.as_ref();
+        let fitting = fitting(&files, request.session.frame_limit());
+        if fitting < files.len() {
+            files.truncate(fitting);
+            next = Some(&listing.files[fitting - 1].name);
+        }
         let mut details = Fields::new().with("files", files);
-        if let Some(next) = &listing.next {
+        if let Some(next) = next {
             details.set("next", next);
         }
         Ok(Response::ok().with_details(details))
@@ -274,6 +280,17 @@ fn describe(info: &FileInfo) -> Fields {
         .with("size", info.size)
         .with("modified", since.as_secs())
         .with("version", info.version)
+}
+
+/// How many of `files` fit into a response of `limit` bytes; at least one, if there is one.
+fn fitting(files: &[Fields], limit: usize) -> usize {
+    // The rest of the head, and the longest `next` with every byte of it escaped.
+    let mut size = 64 + 6 * FileName::MAX_LENGTH;
+    let fitting = files.iter().take_while(|file| {
+        size += file.length_as_json() + 1;
+        size <= limit
+    });
+    fitting.count().max(files.len().min(1))
 }
 
 /// The name of a file that is there, if it is.

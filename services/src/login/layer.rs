@@ -17,6 +17,7 @@ use super::{Authenticator, Identity, Password, Refused, Source};
 use crate::{
     Authed, Code, Fields, Request, Response, Session, Status, Verb,
     audit::{Audit, AuditEvent, LogAudit},
+    handle::forget_readiness,
 };
 
 /// The one sentence for every login that fails, whatever the reason.
@@ -175,7 +176,7 @@ pub type LoginFuture<E, F> = Either<Pin<Box<dyn Future<Output = Result<Response,
 
 impl<S> Service<Request> for Login<S>
 where
-    S: Service<Authed<Request>, Response = Response>,
+    S: Service<Authed<Request>, Response = Response> + Clone,
     S::Error: Send + 'static,
 {
     type Response = Response;
@@ -188,6 +189,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         if request.verb == Verb::LOGIN {
+            forget_readiness(&mut self.inner);
             let answer = self.layer.clone().log_in(request);
             return Either::Left(Box::pin(async move { Ok(answer.await) }));
         }
@@ -197,6 +199,7 @@ where
                 Either::Right(self.inner.call(Authed::new(request, identity)))
             }
             None => {
+                forget_readiness(&mut self.inner);
                 request.session.close();
                 let sentence = "log in first";
                 let refused = Response::from(Status::new(Code::NOT_AUTHENTICATED, sentence));
@@ -253,7 +256,7 @@ impl<S> Anonymous<S> {
 
 impl<S> Service<Request> for Anonymous<S>
 where
-    S: Service<Authed<Request>, Response = Response>,
+    S: Service<Authed<Request>, Response = Response> + Clone,
 {
     type Response = Response;
     type Error = S::Error;
@@ -265,6 +268,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         if request.verb == Verb::LOGIN {
+            forget_readiness(&mut self.inner);
             let sentence = "nobody needs to log in here";
             let refused = Status::new(Code::UNSUPPORTED, sentence);
             return Either::Left(ready(Ok(refused.into())));

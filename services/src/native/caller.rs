@@ -16,7 +16,7 @@ use super::{
     transfer::{NativeError, Outgoing},
     wire::{Piece, RequestHead, ResponseHead, Unsuitable, Wire, WireError},
 };
-use crate::{Body, BodyError, Fields, Part, Status, Verb};
+use crate::{Body, BodyError, Code, Fields, Part, Status, Verb};
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,14 @@ pub enum CallError {
     /// A reply before this one was not read to its end, so the connection cannot be used any more.
     #[error("an earlier reply was not read to its end; connect again")]
     OutOfStep,
+    /// The request does not fit into a frame. Nothing was sent, and the connection lives.
+    #[error("the request has {size} bytes, more than a frame's {limit}")]
+    TooLong {
+        /// The bytes of its head.
+        size: usize,
+        /// The most bytes of a frame.
+        limit: usize,
+    },
 }
 
 impl From<framing::Error> for CallError {
@@ -82,7 +90,13 @@ impl Caller {
             return Err(CallError::OutOfStep);
         }
         let head = RequestHead::new(verb, args, !body.is_none());
-        let outgoing = Outgoing::new(self.wire, self.wire.write_head(&head)?, body);
+        let head = self.wire.write_head(&head)?;
+        let limit = self.connection.framing().max_frame();
+        if head.len() > limit {
+            let size = head.len();
+            return Err(CallError::TooLong { size, limit });
+        }
+        let outgoing = Outgoing::new(self.wire, head, body);
         self.busy = true;
         let mut exchange = Exchange {
             caller: self,
@@ -144,7 +158,10 @@ impl Exchange<'_> {
 
     /// The response has ended: what is left of the request's body is not wanted.
     async fn finish(&mut self) -> Result<(), CallError> {
-        self.outgoing.give_up();
+        self.outgoing.give_up(Status::new(
+            Code::from_static("cancelled"),
+            "the answer is there already",
+        ));
         let Self { caller, outgoing } = self;
         let mut connection = Pin::new(&mut caller.connection);
         let sent = poll_fn(|cx| {

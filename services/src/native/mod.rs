@@ -14,6 +14,7 @@
 //! see the difference. The whole of it is specified in `docs/protocol.md`.
 
 mod caller;
+mod inbox;
 mod server;
 mod transfer;
 mod wire;

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, pending, poll_fn, ready},
-    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -11,12 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use framing::{
-    Connection, Error, Framing,
+    Connection, Framing,
     serve::{BoxError, Drain, Handler, Peer},
 };
-use futures_core::Stream;
 use futures_sink::Sink;
-use futures_util::StreamExt;
+use futures_util::stream;
 use pin_project::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
@@ -26,10 +24,11 @@ use tower_service::Service;
 use tracing::error;
 
 use super::{
+    inbox::Inbox,
     transfer::{Incoming, NativeError, Outgoing},
     wire::{ResponseHead, Wire},
 };
-use crate::{Body, Code, Fields, Request, Response, Session, Status};
+use crate::{Body, BodyError, Code, Fields, Request, Response, Session, Status};
 
 /// How long an orderly close may take.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
@@ -43,11 +42,16 @@ const WAITING_PARTS: usize = 4;
 /// Requests of a connection are answered one after the other, in order. A request's body and its
 /// response's flow at the same time, each with back-pressure of its own: what the service does not
 /// take is not read, and what the peer does not take is not asked of the service. One frame is read
-/// ahead of the present request's end.
+/// ahead of who takes it; over a framing that waits for the peer's agreement (ack-handshake) up to
+/// 8 MiB and a frame, where the agreement stands behind them.
 ///
-/// A service that fails or panics gives an `internal` response, and the connection lives. When the
-/// peer closes its side the present request goes on, and [`Session::hung_up`] tells the service;
-/// when the connection breaks, the service's future and bodies are dropped.
+/// A service that fails or panics gives an `internal` response, a response's body that panics is
+/// given up, and the connection lives. A peer that breaks the dialect is told so (`bad-request`),
+/// and the connection is closed.
+///
+/// When the peer closes its side the present request goes on, and [`Session::hung_up`] tells the
+/// service; when the connection breaks, the service's future and bodies are dropped. Neither can be
+/// seen while it stands behind bytes that the service does not read, or behind a further request.
 #[derive(Clone, Debug)]
 pub struct NativeServer<M> {
     make_service: M,
@@ -108,6 +112,9 @@ where
             if let Some(bytes) = options.frame_limit_before_login {
                 session.limit_frames(bytes);
             }
+            let deadline = options
+                .login_deadline
+                .map(|limit| sleep_until(Instant::now() + limit));
             poll_fn(|cx| make_service.poll_ready(cx))
                 .await
                 .map_err(Into::into)?;
@@ -115,16 +122,12 @@ where
                 .call(session.clone())
                 .await
                 .map_err(Into::into)?;
-            let deadline = options
-                .login_deadline
-                .map(|limit| sleep_until(Instant::now() + limit));
-            let ahead = Ahead::Nothing;
             let mut served = Served {
                 connection,
                 wire,
                 session,
                 service,
-                ahead,
+                inbox: Inbox::default(),
             };
             let result = served.run(&drain, pin!(deadline)).await;
             served.session.hang_up();
@@ -142,17 +145,7 @@ struct Served<Io, F, S> {
     wire: Wire,
     session: Session,
     service: S,
-    ahead: Ahead,
-}
-
-/// What has been read behind the present request.
-enum Ahead {
-    Nothing,
-    Frame(Bytes),
-    /// The peer has closed its side.
-    End,
-    /// What comes cannot be read.
-    Failed(Error),
+    inbox: Inbox,
 }
 
 impl<Io, F, S> Served<Io, F, S>
@@ -190,15 +183,18 @@ where
 
     /// The next request's head; none at the end.
     async fn next_frame(&mut self) -> Result<Option<Bytes>, NativeError> {
-        match mem::replace(&mut self.ahead, Ahead::Nothing) {
-            Ahead::Frame(frame) => return Ok(Some(frame)),
-            Ahead::Failed(error) => return Err(error.into()),
-            Ahead::End => return Ok(None),
-            Ahead::Nothing => {}
-        }
+        poll_fn(|cx| {
+            self.limit_frames();
+            let connection = Pin::new(&mut self.connection);
+            self.inbox.poll_take(connection, cx)
+        })
+        .await
+    }
+
+    /// Sets the limit of frames to what it is now.
+    fn limit_frames(&mut self) {
         let limit = self.session.frame_limit();
         self.connection.framing_mut().set_max_frame(limit);
-        Ok(self.connection.next().await.transpose()?)
     }
 
     /// Runs one request to its end: its body in, the response and its body out.
@@ -254,7 +250,19 @@ where
         let mut response = pin!(response);
         let mut outgoing = None;
         poll_fn(|cx| {
-            self.poll_inward(&mut incoming, cx)?;
+            if let Err(error) = self.poll_inward(&mut incoming, cx) {
+                let NativeError::Wire(error) = error else {
+                    return Poll::Ready(Err(error));
+                };
+                // Where the body ends cannot be known, so this is the last answer.
+                incoming.abandon();
+                self.session.close();
+                let status = Status::new(Code::BAD_REQUEST, error.to_string());
+                match &mut outgoing {
+                    None => outgoing = Some(self.begin(status.into())?),
+                    Some(outgoing) => outgoing.give_up(status),
+                }
+            }
             if outgoing.is_none()
                 && let Poll::Ready(response) = response.as_mut().poll(cx)
             {
@@ -267,7 +275,9 @@ where
             };
             // One write for all that could be made now.
             let flushed = connection.poll_flush(cx)?;
-            if sent.is_ready() && flushed.is_ready() && incoming.is_done() {
+            // The rest of a body is not waited for when the connection is closed anyway.
+            let received = incoming.is_done() || self.session.is_closing();
+            if sent.is_ready() && flushed.is_ready() && received {
                 return Poll::Ready(Ok(()));
             }
             Poll::Pending
@@ -275,42 +285,36 @@ where
         .await
     }
 
-    /// Moves the request's body to the service; behind its end reads one frame ahead, and so
-    /// notices when the peer goes.
+    /// Moves the request's body to the service, and reads ahead, so that it is noticed when the
+    /// peer goes.
     fn poll_inward(
         &mut self,
         incoming: &mut Incoming,
         cx: &mut Context<'_>,
     ) -> Result<(), NativeError> {
-        let mut connection = Pin::new(&mut self.connection);
-        connection
-            .framing_mut()
-            .set_max_frame(self.session.frame_limit());
-        match incoming.poll_receive(connection.as_mut(), cx) {
-            Poll::Pending => return Ok(()),
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(NativeError::Closed)) => {
-                incoming.abandon();
-                self.session.hang_up();
-                self.ahead = Ahead::End;
+        self.limit_frames();
+        loop {
+            self.inbox.fill(Pin::new(&mut self.connection), cx)?;
+            if let Some(error) = self.inbox.take_broken() {
+                // Nobody will get this answer.
+                return Err(error.into());
             }
-            Poll::Ready(Err(error)) => return Err(error),
+            let waiting = self.inbox.len();
+            if let Poll::Ready(result) = incoming.poll_receive(&mut self.inbox, cx) {
+                result?;
+            }
+            if self.inbox.len() == waiting {
+                break;
+            }
         }
-        if !matches!(self.ahead, Ahead::Nothing) {
-            return Ok(());
-        }
-        let Poll::Ready(frame) = connection.poll_next(cx) else {
-            return Ok(());
-        };
-        self.ahead = match frame {
-            Some(Ok(frame)) => Ahead::Frame(frame),
-            // The socket is broken: nobody will get this answer.
-            Some(Err(error @ Error::Io(_))) => return Err(error.into()),
-            Some(Err(error)) => Ahead::Failed(error),
-            None => Ahead::End,
-        };
-        if !matches!(self.ahead, Ahead::Frame(_)) {
+        if self.inbox.has_ended() {
             self.session.hang_up();
+            if !incoming.is_done() {
+                incoming.abandon();
+                if let Some(error) = self.inbox.take_failed() {
+                    return Err(error.into());
+                }
+            }
         }
         Ok(())
     }
@@ -326,6 +330,7 @@ where
         let frame = self.wire.write_head(&head)?;
         let most = self.connection.framing().max_frame();
         if frame.len() <= most {
+            let body = catch_panics(body, self.session.id());
             return Ok(Outgoing::new(self.wire, frame, body));
         }
         let sentence = format!(
@@ -372,7 +377,26 @@ async fn login_timeout(session: &Session, deadline: Pin<&mut Option<Sleep>>) {
 }
 
 fn internal() -> Response {
-    Status::new(Code::INTERNAL, "the request failed on the server").into()
+    failed().into()
+}
+
+fn failed() -> Status {
+    Status::new(Code::INTERNAL, "the request failed on the server")
+}
+
+/// The same body, which is given up if making it panics.
+fn catch_panics(mut body: Body, session: u64) -> Body {
+    if body.is_none() {
+        return body;
+    }
+    Body::from_stream(stream::poll_fn(move |cx| {
+        catch_unwind(AssertUnwindSafe(|| body.poll_next(cx))).unwrap_or_else(|_| {
+            error!(session, "the body of a response panicked");
+            // Nothing of it is polled again.
+            body = Body::none();
+            Poll::Ready(Some(Err(BodyError::Aborted(failed()))))
+        })
+    }))
 }
 
 /// A response whose failure or panic costs nobody else anything.

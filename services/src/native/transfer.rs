@@ -1,17 +1,20 @@
 //! Moves bodies over a connection: one out, one in, both at once.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use framing::{Connection, Error, Framing};
-use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::wire::{Piece, Wire, WireError};
+use super::{
+    inbox::Inbox,
+    wire::{Piece, Wire, WireError},
+};
 use crate::{Body, BodyError, BodySender, Code, Part, Status};
 
 /// What ends a connection of the native dialect.
@@ -30,6 +33,10 @@ pub enum NativeError {
     /// Nobody logged in in time.
     #[error("nobody logged in within the time for it")]
     LoginTimeout,
+    /// The peer's agreement to one of our frames stands behind more than is kept for a service that
+    /// does not read.
+    #[error("{0} bytes wait to be read, and the peer's agreement is still behind them")]
+    Backlog(usize),
 }
 
 /// A body on its way out, as frames.
@@ -39,8 +46,8 @@ pub(super) struct Outgoing {
     body: Body,
     /// Frames that go out before the body's next part.
     head: Option<Bytes>,
-    /// The rest of a part with more bytes than a frame takes.
-    rest: Option<Part>,
+    /// What comes before the body's next part.
+    rest: Option<Result<Part, BodyError>>,
     /// Everything has been handed to the connection.
     done: bool,
 }
@@ -58,14 +65,10 @@ impl Outgoing {
     }
 
     /// Gives the body up, so that its receiver does not wait for the rest.
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self, why: Status) {
         if !self.done && !self.body.is_none() {
             self.rest = None;
-            let status = Status::new(
-                Code::from_static("cancelled"),
-                "the answer is there already",
-            );
-            let aborted = Err(BodyError::Aborted(status));
+            let aborted = Err(BodyError::Aborted(why));
             self.body = Body::from_stream(futures_util::stream::iter([aborted]));
         }
     }
@@ -83,7 +86,10 @@ impl Outgoing {
         while !self.done {
             // Room comes first: a part that is taken from the body must not wait here.
             ready!(connection.as_mut().poll_ready(cx))?;
-            let frame = ready!(self.poll_frame(cx))?;
+            let framing = connection.framing();
+            let room = self.wire.max_chunk(framing.max_frame());
+            let filled = framing.is_interactive();
+            let frame = ready!(self.poll_frame(room, filled, cx))?;
             if let Some(frame) = frame {
                 connection.as_mut().start_send(frame)?;
             }
@@ -91,48 +97,85 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    /// The next frame; sets `done` with the last.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, NativeError>> {
+    /// The next frame, of a chunk of up to `room` bytes; sets `done` with the last. A chunk is
+    /// `filled` with what is there where each frame costs a round trip.
+    fn poll_frame(
+        &mut self,
+        room: usize,
+        filled: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, NativeError>> {
         if let Some(head) = self.head.take() {
             self.done = self.body.is_none();
             return Poll::Ready(Ok(Some(head)));
         }
         let part = match self.rest.take() {
-            Some(part) => part,
-            None => match ready!(self.body.poll_next(cx)) {
-                Some(Ok(part)) => part,
-                Some(Err(error)) => {
-                    self.done = true;
-                    return Poll::Ready(Ok(Some(self.wire.write_abort(&status_of(error))?)));
-                }
-                None => {
-                    self.done = true;
-                    return Poll::Ready(Ok(None));
-                }
-            },
+            Some(part) => Some(part),
+            None => ready!(self.body.poll_next(cx)),
+        };
+        let part = match part {
+            Some(Ok(part)) if filled => self.fill(part, room, cx),
+            Some(Ok(part)) => part,
+            Some(Err(error)) => {
+                self.done = true;
+                return Poll::Ready(Ok(Some(self.wire.write_abort(&status_of(error))?)));
+            }
+            None => {
+                self.done = true;
+                return Poll::Ready(Ok(None));
+            }
         };
         self.done = matches!(part, Part::End(_));
-        let (now, rest) = split(part, self.wire.max_chunk());
-        self.rest = rest;
+        let (now, rest) = split(part, room);
+        if let Some(rest) = rest {
+            self.rest = Some(Ok(rest));
+        }
         Poll::Ready(Ok(Some(self.wire.write_part(now)?)))
+    }
+
+    /// Adds to a part the ones of its kind that are there already, while they fit.
+    fn fill(&mut self, mut part: Part, room: usize, cx: &mut Context<'_>) -> Part {
+        let kind = mem::discriminant(&part);
+        let Some(bytes) = chunk(&mut part).filter(|bytes| bytes.len() < room) else {
+            return part;
+        };
+        let mut gathered = BytesMut::from(&bytes[..]);
+        while let Poll::Ready(mut next) = self.body.poll_next(cx) {
+            if let Some(Ok(next)) = &mut next
+                && mem::discriminant(next) == kind
+                && let Some(more) = chunk(next).filter(|more| !more.is_empty())
+                && gathered.len() + more.len() <= room
+            {
+                gathered.extend_from_slice(more);
+                continue;
+            }
+            self.rest = next;
+            break;
+        }
+        *bytes = gathered.freeze();
+        part
+    }
+}
+
+/// The bytes of a part that has some.
+fn chunk(part: &mut Part) -> Option<&mut Bytes> {
+    match part {
+        Part::Data(bytes) | Part::Stdout(bytes) | Part::Stderr(bytes) => Some(bytes),
+        Part::Control(_) | Part::End(_) => None,
     }
 }
 
 /// Splits off what does not fit into one frame.
-fn split(part: Part, most: usize) -> (Part, Option<Part>) {
-    let cut = |mut bytes: Bytes, kind: fn(Bytes) -> Part| {
-        if bytes.len() <= most {
-            return (kind(bytes), None);
-        }
-        let rest = bytes.split_off(most);
-        (kind(bytes), Some(kind(rest)))
-    };
-    match part {
-        Part::Data(bytes) => cut(bytes, Part::Data),
-        Part::Stdout(bytes) => cut(bytes, Part::Stdout),
-        Part::Stderr(bytes) => cut(bytes, Part::Stderr),
-        other => (other, None),
-    }
+fn split(mut part: Part, most: usize) -> (Part, Option<Part>) {
+    let rest = chunk(&mut part)
+        .filter(|bytes| bytes.len() > most)
+        .map(|bytes| bytes.split_off(most));
+    let rest = rest.map(|rest| match part {
+        Part::Stdout(_) => Part::Stdout(rest),
+        Part::Stderr(_) => Part::Stderr(rest),
+        _ => Part::Data(rest),
+    });
+    (part, rest)
 }
 
 fn status_of(error: BodyError) -> Status {
@@ -180,27 +223,20 @@ impl Incoming {
         self.done = true;
     }
 
-    /// Moves frames from `connection` to the reader while it has room. Ready when the body has
-    /// ended.
-    pub(super) fn poll_receive<Io, F>(
+    /// Moves frames from `inbox` to the reader while it has room. Ready when the body has ended.
+    pub(super) fn poll_receive(
         &mut self,
-        mut connection: Pin<&mut Connection<Io, F>>,
+        inbox: &mut Inbox,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), NativeError>>
-    where
-        Io: AsyncRead + AsyncWrite,
-        F: Framing,
-    {
+    ) -> Poll<Result<(), WireError>> {
         while !self.done {
             if let Some(reader) = &mut self.reader
                 && ready!(reader.poll_ready(cx)).is_err()
             {
                 self.reader = None;
             }
-            let frame = match ready!(connection.as_mut().poll_next(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                None => return Poll::Ready(Err(NativeError::Closed)),
+            let Some(frame) = inbox.take() else {
+                return Poll::Pending;
             };
             let part = match self.wire.read_piece(frame)? {
                 Piece::Part(part) => Ok(part),

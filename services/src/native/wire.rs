@@ -13,6 +13,9 @@ const VERSION: u32 = 1;
 /// The most bytes of a body in one chunk: large enough that the frame costs nothing beside it.
 const MAX_CHUNK: usize = 256 * 1024;
 
+/// The most characters of what is wrong with a frame's JSON.
+const MAX_REASON: usize = 256;
+
 const DATA: u8 = b'd';
 const STDOUT: u8 = b'o';
 const STDERR: u8 = b'e';
@@ -26,8 +29,6 @@ const HEAD: u8 = b'{';
 pub(super) struct Wire {
     /// Chunks are the bytes themselves; otherwise base64.
     binary: bool,
-    /// The most bytes of a body that fit into a frame.
-    max_chunk: usize,
 }
 
 /// Why a framing cannot carry the native dialect.
@@ -58,7 +59,8 @@ pub enum WireError {
 
 impl From<serde_json::Error> for WireError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Json(error.to_string())
+        // It may repeat what it found, however long that is.
+        Self::Json(error.to_string().chars().take(MAX_REASON).collect())
     }
 }
 
@@ -148,20 +150,20 @@ impl Wire {
             Carries::Text => false,
             Carries::Neither(why) => return Err(Unsuitable(why)),
         };
-        // One byte says what the chunk is.
-        let room = framing.max_frame().saturating_sub(1);
-        let room = if binary { room } else { room / 4 * 3 };
-        if room < 64 {
+        let wire = Self { binary };
+        if wire.max_chunk(framing.max_frame()) < 64 {
             return Err(Unsuitable("its frames are too small to hold a request"));
         }
-        Ok(Self {
-            binary,
-            max_chunk: room.min(MAX_CHUNK),
-        })
+        Ok(wire)
     }
 
-    pub(super) fn max_chunk(&self) -> usize {
-        self.max_chunk
+    /// The most bytes of a body in a frame of at most `max_frame` bytes.
+    pub(super) fn max_chunk(&self, max_frame: usize) -> usize {
+        // One byte says what the chunk is.
+        let room = max_frame.saturating_sub(1);
+        let room = if self.binary { room } else { room / 4 * 3 };
+        // Nothing at all would never come to an end.
+        room.clamp(1, MAX_CHUNK)
     }
 
     /// A frame with at most [`max_chunk`](Self::max_chunk) bytes of a body.

@@ -6,9 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use rustyline::{
-    CompletionType, Config, Editor, error::ReadlineError, history::DefaultHistory,
-};
+use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::DefaultHistory};
 use services::client::RemoteFile;
 use tokio::task::spawn_blocking;
 
@@ -115,9 +113,9 @@ impl Source {
                         Err(_) => Line::Bad(format!("line {number} is not UTF-8")),
                     }),
                     // Its rest would be taken for lines.
-                    Err(LineError::TooLong) => {
-                        Err(Failure::usage(format!("line {number} is over {LONGEST} bytes")))
-                    }
+                    Err(LineError::TooLong) => Err(Failure::usage(format!(
+                        "line {number} is over {LONGEST} bytes"
+                    ))),
                     Err(LineError::Io(error)) => Err(Failure::input("standard input", &error)),
                 }
             }
@@ -156,7 +154,12 @@ fn save_history(editor: &mut Editor<Completion, DefaultHistory>) {
 }
 
 fn history_path() -> Option<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state =
+        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(state.join("frame/history"))
 }

@@ -1,0 +1,740 @@
+//! The server program: what its configuration means, what it refuses, and its first start.
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use common::{Framed, Place, framed, run, told};
+use framing::serve::Address;
+use services::{
+    client::{Client, ClientError, Command as Exec},
+    exec::{Outcome, Output},
+    files::FileName,
+    login::Password,
+};
+
+/// A whole server of which only the framing is still to be said.
+const PAIR: &str = r#"
+[accounts]
+file = "accounts.txt"
+
+[files]
+root = "files"
+
+[exec]
+allow = ["head"]
+shell = true
+
+[[listen]]
+address = "tcp://127.0.0.1:0"
+"#;
+
+const FRAMINGS: [&str; 3] = [
+    r#""ack-handshake""#,
+    r#""struct-header""#,
+    r#"{ type = "delimiter", delimiter = "\r\n" }"#,
+];
+
+const NAME: &str = "读 我.bin";
+
+fn content() -> Vec<u8> {
+    (0..700_001u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_line_moves_a_pair_from_framing_to_framing() {
+    for framing in FRAMINGS {
+        let place = Place::new(&format!("{PAIR}framing = {framing}\n"));
+        fs::write(
+            place.join("accounts.txt"),
+            "alice|secret|exec,read,write,shell\n",
+        )
+        .unwrap();
+        let server = place.start();
+        let mut client = server.client(framing.trim_matches('"')).await;
+        client
+            .login("alice", Password::new("secret").unwrap())
+            .await
+            .unwrap();
+
+        let mut exec = client.exec(Exec::shell("exit 7")).await.unwrap();
+        assert_eq!(
+            exec.wait(drop).await.unwrap().outcome,
+            Outcome::Exit(7),
+            "{framing}"
+        );
+
+        let mut zeros = 0;
+        let nuls = Exec::program(["head", "-c", "3000000", "/dev/zero"]);
+        let mut exec = client.exec(nuls).await.unwrap();
+        let ended = exec.wait(|output| match output {
+            Output::Stdout(bytes) if bytes.iter().all(|byte| *byte == 0) => zeros += bytes.len(),
+            other => panic!("{framing}: {other:?}"),
+        });
+        assert_eq!(ended.await.unwrap().outcome, Outcome::Exit(0), "{framing}");
+        assert_eq!(zeros, 3_000_000, "{framing}");
+
+        let name: FileName = NAME.parse().unwrap();
+        let size = content().len() as u64;
+        client
+            .put(&name, Some(size), false, std::io::Cursor::new(content()))
+            .await
+            .unwrap();
+        assert!(
+            fs::read(place.join("files").join(NAME)).unwrap() == content(),
+            "{framing}"
+        );
+        assert!(
+            fetch(&mut client, &name).await.unwrap() == content(),
+            "{framing}"
+        );
+        server.stop();
+    }
+}
+
+async fn fetch(client: &mut Client, name: &FileName) -> Result<Vec<u8>, ClientError> {
+    let mut download = client.get(name).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = download.read().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// The same with the client program: what it is told about the framing is the value in the file.
+#[test]
+fn one_line_moves_a_pair_of_programs_from_framing_to_framing() {
+    for framing in FRAMINGS {
+        let place = Place::new(&format!("{PAIR}framing = {framing}\n"));
+        fs::write(
+            place.join("accounts.txt"),
+            "alice|secret|exec,read,write,shell\n",
+        )
+        .unwrap();
+        fs::create_dir(place.join("here")).unwrap();
+        fs::write(place.join("here").join(NAME), content()).unwrap();
+        let server = place.start();
+        let frame = |folder: &Path, words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_frame"));
+            command.args(["--server", &server.address().to_string(), "--user", "alice"]);
+            command
+                .args(["--framing", framing.trim_matches('"')])
+                .args(words);
+            command.env("FRAME_PASSWORD", "secret").current_dir(folder);
+            run(command, "")
+        };
+        let here = place.join("here");
+
+        let ended = frame(&here, &["exec", "--shell", "exit 7"]);
+        assert_eq!(ended.status.code(), Some(7), "{framing}: {}", told(&ended));
+        let ended = frame(&here, &["exec", "--", "head", "-c", "3000000", "/dev/zero"]);
+        assert_eq!(ended.status.code(), Some(0), "{framing}: {}", told(&ended));
+        assert!(
+            ended.stdout.len() == 3_000_000,
+            "{framing}: {} bytes",
+            ended.stdout.len()
+        );
+        assert!(ended.stdout.iter().all(|byte| *byte == 0), "{framing}");
+
+        let ended = frame(&here, &["put", NAME]);
+        assert_eq!(ended.status.code(), Some(0), "{framing}: {}", told(&ended));
+        fs::create_dir(place.join("there")).unwrap();
+        let ended = frame(&place.join("there"), &["get", NAME]);
+        assert_eq!(ended.status.code(), Some(0), "{framing}: {}", told(&ended));
+        assert!(
+            fs::read(place.join("there").join(NAME)).unwrap() == content(),
+            "{framing}"
+        );
+        server.stop();
+    }
+}
+
+/// A listener without a login, and one line of it.
+fn listener_with(line: &str) -> String {
+    format!(
+        "[[listen]]\naddress = \"tcp://127.0.0.1:0\"\nservices = []\n\
+         identity = {{ name = \"guest\", rights = [\"read\"] }}\n{line}\n"
+    )
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_said_before_anything_is_opened() {
+    let exposed = "[accounts]\nfile = \"accounts.txt\"\n\n\
+                   [[listen]]\naddress = \"tcp://0.0.0.0:0\"\n";
+    let no_login = "[[listen]]\naddress = \"tcp://127.0.0.1:0\"\nservices = []\n";
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("an empty file", "", &["[[listen]]"]),
+        ("no TOML", "[[listen]\n", &["line 1"]),
+        (
+            "an unknown key",
+            &listener_with("framming = \"lines\""),
+            &["line 5", "framming", "framing"],
+        ),
+        (
+            "an unknown section",
+            "[account]\nfile = \"x\"\n",
+            &["line 1", "account"],
+        ),
+        (
+            "an unknown framing",
+            &listener_with("framing = \"morse\""),
+            &["line 5", "morse", "struct-header", "delimiter"],
+        ),
+        (
+            "an unknown option",
+            &listener_with("framing = { type = \"lines\", colour = \"red\" }"),
+            &["line 5", "colour", "ending"],
+        ),
+        (
+            "a wrong format",
+            &listener_with("framing = { type = \"struct-header\", format = \"!Z\" }"),
+            &["line 5", "Z"],
+        ),
+        (
+            "a wrong type",
+            &listener_with("max_connections = \"many\""),
+            &["line 5", "many"],
+        ),
+        (
+            "a wrong time",
+            &listener_with("keepalive = \"soon\""),
+            &["line 5", "soon", "30s"],
+        ),
+        (
+            "a wrong size",
+            &listener_with("send_buffer = \"big\""),
+            &["line 5"],
+        ),
+        (
+            "an address without a scheme",
+            &listener_with("").replace("tcp://", ""),
+            &["line 2", "unix:/path"],
+        ),
+        (
+            "a service that is not configured",
+            &listener_with("").replace("services = []", "services = [\"files\"]"),
+            &["files", "[files]"],
+        ),
+        ("neither login nor identity", no_login, &["identity"]),
+        (
+            "login and identity",
+            &format!(
+                "[accounts]\nfile = \"a\"\n{}",
+                listener_with("").replace("[]", "[\"login\"]")
+            ),
+            &["identity", "login"],
+        ),
+        (
+            "no connections",
+            &listener_with("max_connections = 0"),
+            &["max_connections"],
+        ),
+        (
+            "everybody may connect",
+            exposed,
+            &["0.0.0.0", "expose = true", "127.0.0.1"],
+        ),
+        (
+            "raw keeps no messages",
+            &listener_with("framing = \"raw\""),
+            &["tcp://127.0.0.1:0", "boundaries"],
+        ),
+        (
+            "a mark that occurs in text",
+            &listener_with("framing = { type = \"delimiter\", delimiter = \"||\" }"),
+            &["tcp://127.0.0.1:0", "delimiter", "escape"],
+        ),
+        (
+            "a mark that occurs in base64",
+            &listener_with("framing = { type = \"delimiter\", delimiter = \"a\" }"),
+            &["tcp://127.0.0.1:0", "escape"],
+        ),
+        (
+            "frames too small",
+            &listener_with("framing = { type = \"struct-header\", max_frame = \"32B\" }"),
+            &["too small"],
+        ),
+        (
+            "a program with a path",
+            &format!("[exec]\nallow = [\"../x\"]\n{}", listener_with("")),
+            &["[exec] allow"],
+        ),
+        (
+            "an unknown right",
+            &listener_with("").replace("\"read\"", "\"fly\""),
+            &["line 4", "fly", "read"],
+        ),
+    ];
+    for (what, config, fragments) in cases {
+        let place = Place::new(config);
+        for words in [&["--check"][..], &["--print-config"], &[]] {
+            let output = place.run(words, "");
+            let told = told(&output);
+            assert_eq!(output.status.code(), Some(1), "{what} {words:?}: {told}");
+            assert!(output.stdout.is_empty(), "{what} {words:?}");
+            assert!(told.starts_with("framed: "), "{what} {words:?}: {told}");
+            assert!(told.contains("framed.toml"), "{what} {words:?}: {told}");
+            assert!(!told.contains("backtrace"), "{what} {words:?}: {told}");
+            for fragment in *fragments {
+                assert!(
+                    told.contains(fragment),
+                    "{what} {words:?}: no {fragment} in: {told}"
+                );
+            }
+        }
+        let left: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{what}: something was made");
+    }
+}
+
+#[test]
+fn what_is_right_is_taken() {
+    let exposed =
+        "[accounts]\nfile = \"a\"\n[[listen]]\naddress = \"tcp://0.0.0.0:0\"\nexpose = true\n";
+    for (what, config) in [
+        (
+            "escaped marks",
+            &*listener_with(
+                "framing = { type = \"delimiter\", delimiter = \"||\", escape = \"\\\\\" }",
+            ),
+        ),
+        ("a listener for all", exposed),
+        (
+            "IPv6 loopback",
+            &listener_with("").replace("127.0.0.1", "[::1]"),
+        ),
+        (
+            "IPv4 in IPv6",
+            &listener_with("").replace("127.0.0.1", "[::ffff:127.0.0.1]"),
+        ),
+        (
+            "a Unix socket",
+            &listener_with("").replace("tcp://127.0.0.1:0", "unix:/tmp/x"),
+        ),
+    ] {
+        let output = Place::new(config).run(["--check"], "");
+        assert!(output.status.success(), "{what}: {}", told(&output));
+        assert_eq!(output.stdout, b"the configuration is right\n", "{what}");
+    }
+}
+
+#[test]
+fn the_printed_configuration_is_a_configuration_and_prints_itself() {
+    let full = r#"
+[accounts]
+file = "people/accounts.txt"
+default_rights = ["read"]
+max_tries = 3
+
+[files]
+root = "files"
+max_file = 1234567
+quota = "100GiB"
+
+[exec]
+allow = ["uname", "ls"]
+shell = true
+timeout = "90s"
+max_output = "1MB"
+
+[limits]
+frame_before_login = 8193
+login_deadline = "1500ms"
+drain_timeout = "1h"
+
+[[listen]]
+address = "tcp://127.0.0.1:8002"
+framing = { type = "struct-header", format = "<HI", length = 1, max_frame = "1MiB" }
+services = ["login", "files"]
+max_connections = 7
+nodelay = false
+reuse_address = false
+backlog = 5
+receive_buffer = 65537
+send_buffer = "256KiB"
+keepalive = "1m"
+
+[[listen]]
+address = "unix:/tmp/framed.sock"
+framing = { type = "delimiter", delimiter = { hex = "0d0a" }, escape = "\\" }
+identity = { name = "guest", rights = ["read"] }
+services = ["files"]
+"#;
+    for (what, config) in [("full", full), ("short", PAIR)] {
+        let place = Place::new(config);
+        let printed = place.run(["--print-config"], "");
+        assert!(printed.status.success(), "{what}: {}", told(&printed));
+        let printed = String::from_utf8(printed.stdout).unwrap();
+
+        // In another folder, started from another one still: it says all that there is to say.
+        let second = Place::new(&printed);
+        let checked = second.run(["--check"], "");
+        assert!(
+            checked.status.success(),
+            "{what}: {}\n{printed}",
+            told(&checked)
+        );
+        let again = second.run(["--print-config"], "");
+        assert_eq!(String::from_utf8(again.stdout).unwrap(), printed, "{what}");
+        let files = place.join("files");
+        assert!(
+            printed.contains(files.to_str().unwrap()),
+            "{what}: {printed}"
+        );
+    }
+    let place = Place::new(full);
+    let printed = String::from_utf8(place.run(["--print-config"], "").stdout).unwrap();
+    let mut command = framed();
+    command.args(["--config", "framed.toml", "--print-config"]);
+    command.current_dir(place.path());
+    let relative = run(command, "");
+    assert_eq!(
+        String::from_utf8(relative.stdout).unwrap(),
+        printed,
+        "whole paths"
+    );
+    let table: toml::Table = printed.parse().unwrap();
+    let size = |section: &str, key: &str| table[section][key].as_integer();
+    assert_eq!(
+        size("files", "max_file"),
+        Some(1_234_567),
+        "no digit is lost"
+    );
+    assert_eq!(
+        size("limits", "frame_before_login"),
+        Some(8193),
+        "no digit is lost"
+    );
+    assert_eq!(
+        size("exec", "max_output"),
+        Some(1_000_000),
+        "no digit is lost"
+    );
+    assert_eq!(
+        table["listen"][0]["framing"]["format"].as_str(),
+        Some("<HI")
+    );
+    assert_eq!(
+        table["listen"][1]["framing"]["delimiter"]["hex"].as_str(),
+        Some("0d0a")
+    );
+}
+
+#[test]
+fn a_relative_configuration_works_from_its_own_folder() {
+    let place = Place::new(PAIR);
+    fs::write(place.join("accounts.txt"), "alice|secret|read\n").unwrap();
+    let mut command = framed();
+    command
+        .args(["--config", "framed.toml"])
+        .current_dir(place.path());
+    let server = place.start_as(command);
+    assert!(place.join("files").is_dir());
+    server.stop();
+}
+
+#[test]
+fn every_listener_is_announced_with_its_real_address() {
+    let socket = tempfile::tempdir().unwrap();
+    let path = socket.path().join("framed.sock");
+    let config = format!(
+        "{PAIR}\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\nframing = \"ack-handshake\"\n\
+         services = [\"login\", \"files\"]\n\n\
+         [[listen]]\naddress = \"unix:{}\"\nframing = \"lines\"\n",
+        path.display()
+    );
+    let place = Place::new(&config);
+    fs::write(place.join("accounts.txt"), "alice|secret|read\n").unwrap();
+    let server = place.start();
+    let port = |number: usize| match &server.addresses[number] {
+        Address::Tcp(address) => address.port(),
+        other => panic!("{other}"),
+    };
+    let (first, second) = (port(0), port(1));
+    assert!(first != 0 && second != 0 && first != second);
+    let expected = [
+        format!("listening on tcp://127.0.0.1:{first} (struct-header, native: login exec files)"),
+        format!("listening on tcp://127.0.0.1:{second} (ack-handshake, native: login files)"),
+        format!(
+            "listening on unix:{} (lines, native: login exec files)",
+            path.display()
+        ),
+    ];
+    assert_eq!(server.lines, expected);
+
+    let two = place.run([""; 0], "");
+    assert_eq!(two.status.code(), Some(1));
+    assert!(
+        told(&two).contains("cannot listen on unix:"),
+        "{}",
+        told(&two)
+    );
+    assert_eq!(
+        server.stop(),
+        "",
+        "nothing else is written to standard output"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_survives_a_crash_and_goes_with_the_server() {
+    let place = Place::new("");
+    let path = place.join("framed.sock");
+    let config = listener_with("framing = \"lines\"")
+        .replace("tcp://127.0.0.1:0", &format!("unix:{}", path.display()));
+    fs::write(place.config(), config).unwrap();
+    let mut server = place.start();
+    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    server.client("lines").await.ping().await.unwrap();
+
+    // After a crash the socket's file is still there, and nobody listens.
+    server.kill();
+    assert!(path.exists());
+    let server = place.start();
+    let mut client = server.client("lines").await;
+    assert_eq!(client.whoami().await.unwrap().name, "guest");
+    drop(client);
+    server.stop();
+    assert!(!path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_start_makes_one_account_and_tells_its_password_once() {
+    let place = Place::new(PAIR);
+    let data = place.join("data");
+    // Whether the usual ports are free is none of this test's business: the account comes first.
+    let start = || {
+        let mut command = framed();
+        command.arg("--data").arg(&data).current_dir(place.path());
+        match Framed::start(command, place.join("first.log"), 3) {
+            Ok(server) => {
+                let lines = server.lines.join("\n");
+                for line in [
+                    "listening on tcp://127.0.0.1:8001 (ack-handshake, native: login exec files)",
+                    "listening on tcp://127.0.0.1:8002 (struct-header, native: login exec files)",
+                    "listening on tcp://127.0.0.1:8003 (delimiter, native: login exec files)",
+                ] {
+                    assert!(lines.contains(line), "{lines}");
+                }
+                server.stop();
+                lines
+            }
+            Err(told) => {
+                assert!(
+                    told.contains("cannot listen on tcp://127.0.0.1:800"),
+                    "{told}"
+                );
+                told
+            }
+        }
+    };
+    let lines = start();
+    let told = lines
+        .lines()
+        .find(|line| line.contains("password"))
+        .unwrap();
+    let password = told.rsplit(' ').next().unwrap().to_owned();
+    assert!(told.contains("admin") && password.len() == 20, "{told}");
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    let accounts = data.join("accounts.txt");
+    assert_eq!(mode(&accounts), 0o600);
+    let text = fs::read_to_string(&accounts).unwrap();
+    assert!(text.starts_with("admin|$argon2id$"), "{text}");
+    assert!(!text.contains(&password));
+
+    assert!(!start().contains("password"), "it is told once");
+    assert_eq!(fs::read_to_string(&accounts).unwrap(), text);
+
+    // What was told lets one in, with the rights that were promised and no others.
+    fs::copy(&accounts, place.join("accounts.txt")).unwrap();
+    let server = place.start();
+    let mut client = server.client("struct-header").await;
+    let account = client
+        .login("admin", Password::new(password).unwrap())
+        .await
+        .unwrap();
+    let mut rights: Vec<_> = account.rights.iter().map(ToString::to_string).collect();
+    rights.sort();
+    assert_eq!(rights, ["exec", "read", "write"]);
+    server.stop();
+}
+
+#[test]
+fn checks_and_account_lists_make_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for words in [&["--check"][..], &["--print-config"], &["account", "list"]] {
+        let mut command = framed();
+        command.args(words).current_dir(folder.path());
+        let output = run(command, "");
+        assert_eq!(
+            output.status.success(),
+            words != ["account", "list"],
+            "{words:?}"
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{words:?}");
+    }
+    let mut command = framed();
+    command
+        .args(["account", "add", "alice"])
+        .current_dir(folder.path());
+    let output = run(command, "secret\n");
+    assert!(output.status.success(), "{}", told(&output));
+    let data = folder.path().join("framed-data");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    assert_eq!(mode(&data.join("accounts.txt")), 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_edited_while_the_server_runs() {
+    let place = Place::new(PAIR);
+    fs::write(place.join("accounts.txt"), "# people\nbob|Paul0|read\n").unwrap();
+    fs::set_permissions(
+        place.join("accounts.txt"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    let server = place.start();
+    let login = async |name: &str, password: &str| {
+        let mut client = server.client("struct-header").await;
+        match client.login(name, Password::new(password).unwrap()).await {
+            Ok(account) => Some(
+                account
+                    .rights
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+            ),
+            Err(error) if error.is_wrong_credentials() => None,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let account = |words: &[&str], input: &str| {
+        let output = place.run(["account"].iter().chain(words), input);
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        (output.status.code(), text, told(&output))
+    };
+    let text = || fs::read_to_string(place.join("accounts.txt")).unwrap();
+    let some = |rights: &[&str]| {
+        Some(
+            rights
+                .iter()
+                .map(|right| (*right).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    };
+
+    assert_eq!(login("alice", "Xerxes1").await, None);
+    let (code, said, error) = account(&["add", "alice", "--rights", "read,shell"], "Xerxes1\n");
+    assert_eq!(
+        (code, said.as_str(), error.as_str()),
+        (Some(0), "added alice\n", "")
+    );
+    assert_eq!(login("alice", "Xerxes1").await, some(&["read", "shell"]));
+
+    let (code, _, error) = account(&["add", "alice"], "Yvonne2\n");
+    assert_eq!(code, Some(1), "{error}");
+    assert_eq!(login("alice", "Yvonne2").await, None);
+
+    let (code, _, error) = account(&["passwd", "alice"], "Yvonne2\r\nand more\n");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert_eq!(login("alice", "Xerxes1").await, None);
+    assert_eq!(login("alice", "Yvonne2").await, some(&["read", "shell"]));
+
+    let (code, _, error) = account(&["passwd", "nobody"], "Yvonne2\n");
+    assert_eq!(code, Some(1), "{error}");
+    let (code, _, error) = account(&["add", "carol"], "");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("no password"), "{error}");
+    let (code, _, error) = account(&["add", "carol", "--rights", "fly"], "x\n");
+    assert_eq!(code, Some(64));
+    assert!(error.contains("fly") && error.contains("shell"), "{error}");
+    let (code, _, error) = account(&["add", "a|b"], "x\n");
+    assert_eq!(code, Some(1), "{error}");
+
+    let (_, listed, _) = account(&["list"], "");
+    let listed: Vec<_> = listed.lines().collect();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(
+        listed[0].starts_with("bob ") && listed[0].contains("plain text"),
+        "{listed:?}"
+    );
+    assert!(
+        listed[1].starts_with("alice ") && !listed[1].contains("plain"),
+        "{listed:?}"
+    );
+
+    assert_eq!(login("bob", "Paul0").await, some(&["read"]));
+    let (code, _, error) = account(&["hash"], "");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(text().starts_with("# people\nbob|$argon2id$"), "{}", text());
+    assert_eq!(login("bob", "Paul0").await, some(&["read"]));
+
+    let (code, _, error) = account(&["remove", "alice"], "");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert_eq!(login("alice", "Yvonne2").await, None);
+    let mode = fs::metadata(place.join("accounts.txt"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // A file that is spoilt while the server runs: it says so, and keeps what it has.
+    fs::write(place.join("accounts.txt"), "bob|\n").unwrap();
+    assert_eq!(login("bob", "Paul0").await, some(&["read"]));
+    assert!(server.log().contains("line 1"), "{}", server.log());
+    for secret in ["Paul0", "Xerxes1", "Yvonne2"] {
+        assert!(!server.log().contains(secret), "{}", server.log());
+    }
+    server.stop();
+    let (code, _, error) = account(&["list"], "");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn a_command_line_that_is_wrong_exits_with_64() {
+    for words in [
+        &["--colour"][..],
+        &["account"],
+        &["account", "add"],
+        &["serve"],
+    ] {
+        let mut command = framed();
+        command.args(words).stdout(Stdio::null());
+        let output = run(command, "");
+        assert_eq!(
+            output.status.code(),
+            Some(64),
+            "{words:?}: {}",
+            told(&output)
+        );
+    }
+    for words in [
+        &["--help"][..],
+        &["--version"],
+        &["account", "--help"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let mut command = framed();
+        command.args(words);
+        let output = run(command, "");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{words:?}: {}",
+            told(&output)
+        );
+        assert!(!output.stdout.is_empty(), "{words:?}");
+    }
+}
