@@ -17,7 +17,7 @@
 //! | we have written, and not had the answer to | next comes |
 //! |---|---|
 //! | nothing | an announcement |
-//! | an announcement | the ack; or, if it begins with a digit, an announcement |
+//! | an announcement | the ack; or, if it begins with a digit, one announcement |
 //! | an `ok` | the body |
 //! | an announcement, then an `ok` | the ack, then the body |
 //! | an `ok`, then an announcement | the body, then as in the second line |
@@ -173,6 +173,9 @@ pub struct AckHandshake {
     due: VecDeque<Due>,
     /// The frame we have announced and not sent: `announced.is_some()` iff an ack is due.
     announced: Option<Bytes>,
+    /// Whether the peer has announced a frame while its ack to ours is due. It may have written
+    /// one announcement before it read ours, and must not write another before its ack.
+    crossed: bool,
     /// Digits of an unfinished bare number at the last look.
     digits_seen: usize,
     /// When that number is complete.
@@ -217,6 +220,7 @@ impl AckHandshake {
             ack_timeout: options.ack_timeout,
             due: VecDeque::with_capacity(2),
             announced: None,
+            crossed: false,
             digits_seen: 0,
             settled_at: None,
             ack_due_at: None,
@@ -305,6 +309,13 @@ impl AckHandshake {
     ) -> Result<Step, FrameError> {
         self.digits_seen = 0;
         self.settled_at = None;
+        if self.announced.is_some() && std::mem::replace(&mut self.crossed, true) {
+            let error = FrameError::refused(
+                "the peer announced a second frame instead of agreeing to ours",
+            );
+            let error = self.give_back(error);
+            return Err(self.refuse(error, out));
+        }
         let length = self
             .limits
             .admit(length)
@@ -393,6 +404,7 @@ impl AckHandshake {
         self.ack_due_at = out.now().checked_add(self.ack_timeout);
         self.due.push_back(Due::Ack);
         self.announced = Some(frame);
+        self.crossed = false;
     }
 }
 

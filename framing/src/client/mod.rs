@@ -43,9 +43,9 @@ pub enum ClientError {
 
 /// A connection as a tower service of frames: each request gets the next response.
 ///
-/// Clones share the connection; it is closed when the last is dropped. `poll_ready` waits while
-/// [`max_in_flight`](ClientOptions::max_in_flight) requests are without a response, and fails once
-/// the connection is gone. A call that is dropped is still answered by the server; its response is
+/// Clones share the connection; it is closed when the last is dropped. At most
+/// [`max_in_flight`](ClientOptions::max_in_flight) requests are sent and without a response, and as
+/// many wait to be sent; then `poll_ready` waits. It fails once the connection is gone. A call that is dropped is still answered by the server; its response is
 /// thrown away and never given to another.
 ///
 /// ```
@@ -73,7 +73,7 @@ pub struct Client {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientOptions {
-    /// How many requests may be without a response (64; at least 1).
+    /// How many requests may be sent and without a response (64; at least 1).
     pub max_in_flight: usize,
 }
 

@@ -29,7 +29,8 @@ where
     Io: AsyncRead + AsyncWrite,
     F: Framing,
 {
-    let (calls, incoming) = mpsc::channel(1);
+    // A clone that is ready and does not call holds one place; it must not hold them all.
+    let (calls, incoming) = mpsc::channel(max_in_flight);
     let fate = Arc::new(OnceLock::new());
     let client = Client {
         calls: PollSender::new(calls),

@@ -82,6 +82,8 @@ cases! {
     a16_no_body: case(ACK).read(b"5\n").eof().gives(["truncated body 0 of 5 @2"]).writes("ok");
     a16_half_a_body: case(ACK).read(b"5\nhe").eof().gives(["truncated body 2 of 5 @4"]);
     a16_half_a_number: case(ACK).read(b"5").eof().gives(["truncated header 1 of ? @1"]).writes("");
+    a12_a_second_announcement_in_place_of_the_ack: case(ACK).send(b"hello").read(b"0\n0\n").eof()
+        .gives(["frame ", "refused @2"]).gives_back(b"hello").writes("5\nok");
     a20_empty_frames_are_a_flood:
         case(r#"{ type = "ack-handshake", max_empty_run = 3 }"#).read(b"0\n0\n0\n0\n")
             .gives(["frame ", "frame ", "frame ", "malformed @6"]).writes("okokok");

@@ -183,7 +183,7 @@ impl Parts {
     pub(crate) fn new(text: &str) -> Self {
         let person = |accounts: MemoryAccounts, name: &str, rights: &[Right]| {
             let password = Password::new(PASSWORD).unwrap();
-            accounts.with(name, password, rights.iter().copied()).unwrap()
+            accounts.with(name, password, rights.to_vec()).unwrap()
         };
         let mut accounts = MemoryAccounts::new();
         for (name, rights) in [
