@@ -1,36 +1,4 @@
 //! Announces a frame's length in decimal digits, waits for `ok`, then sends the body.
-//!
-//! The oldest cure for sticky packets, and the costliest: a one-way frame takes a round trip, a
-//! request with its response three instead of one.
-//!
-//! ```text
-//!  sender                         receiver
-//!    │ ── "5\n" ────────────────────▶ │   the length, and a terminator
-//!    │ ◀─────────────────── "ok" ──── │   go ahead
-//!    │ ── "hello" ──────────────────▶ │   the body, nothing around it
-//! ```
-//!
-//! Both ends may announce at the same moment. Answers leave strictly in the order of what was
-//! read, at once, and nothing overtakes: for an announcement our `ok`, for an `ok` our body. So
-//! what we have written tells what comes next, and no byte is ambiguous:
-//!
-//! | we have written, and not had the answer to | next comes |
-//! |---|---|
-//! | nothing | an announcement |
-//! | an announcement | the ack; or, if it begins with a digit, one announcement |
-//! | an `ok` | the body |
-//! | an announcement, then an `ok` | the ack, then the body |
-//! | an `ok`, then an announcement | the body, then as in the second line |
-//!
-//! A peer that writes its body without waiting is served all the same: whether it waited cannot
-//! be told from the bytes.
-//!
-//! # The bare form
-//!
-//! A number without a terminator is ambiguous on a stream: `1`, `2` in two reads may be 1 or 12.
-//! With `bare`, a number is also complete when [`settle`](AckHandshakeOptions::settle) has passed
-//! without a further byte, until the first terminated number has been seen. That is lossy by
-//! nature: a number cut by a longer pause is misread.
 
 use std::{
     collections::VecDeque,
@@ -141,7 +109,39 @@ impl AckHandshakeOptions {
     }
 }
 
-/// Length in decimal digits, wait for `ok`, body. See the [module](self) for the wire.
+/// Length in decimal digits, wait for `ok`, body.
+///
+/// The oldest cure for sticky packets, and the costliest: a one-way frame takes a round trip, a
+/// request with its response three instead of one.
+///
+/// ```text
+///  sender                         receiver
+///    │ ── "5\n" ────────────────────▶ │   the length, and a terminator
+///    │ ◀─────────────────── "ok" ──── │   go ahead
+///    │ ── "hello" ──────────────────▶ │   the body, nothing around it
+/// ```
+///
+/// Both ends may announce at the same moment. Answers leave strictly in the order of what was
+/// read, at once, and nothing overtakes: for an announcement our `ok`, for an `ok` our body. So
+/// what we have written tells what comes next, and no byte is ambiguous:
+///
+/// | we have written, and not had the answer to | next comes |
+/// |---|---|
+/// | nothing | an announcement |
+/// | an announcement | the ack; or, if it begins with a digit, one announcement |
+/// | an `ok` | the body |
+/// | an announcement, then an `ok` | the ack, then the body |
+/// | an `ok`, then an announcement | the body, then as in the second line |
+///
+/// A peer that writes its body without waiting is served all the same: whether it waited cannot
+/// be told from the bytes.
+///
+/// # The bare form
+///
+/// A number without a terminator is ambiguous on a stream: `1`, `2` in two reads may be 1 or 12.
+/// With `bare`, a number is also complete when [`settle`](AckHandshakeOptions::settle) has passed
+/// without a further byte, until the first terminated number has been seen. That is lossy by
+/// nature: a number cut by a longer pause is misread.
 ///
 /// ```
 /// use framing::{AckHandshake, Machine, Received};

@@ -1,20 +1,4 @@
 //! Ends each frame with a mark.
-//!
-//! ```text
-//!  frames "GET a", "GET b"     wire  G E T ␣ a ⏎ G E T ␣ b ⏎
-//! ```
-//!
-//! A plain mark cannot carry every payload: one that contains the mark, or ends with a part of it
-//! (`a|` before `||`), is refused on encode and nothing is written. With
-//! [`escape`](DelimiterOptions::escape) every payload can be carried:
-//!
-//! ```text
-//!  mark "⏎", escape "\"        frame "a⏎b"     wire  a \ ⏎ b ⏎
-//! ```
-//!
-//! Of several marks (`["\n", "\r\n"]`) all are read and the first is written. The search is
-//! linear: no byte is looked at twice for arriving in pieces. Compare Netty's
-//! `DelimiterBasedFrameDecoder`.
 
 mod escape;
 mod lines;
@@ -178,7 +162,23 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bytes>,
     deserializer.deserialize_any(OneOrMore)
 }
 
-/// Frames that end at a mark. See the [module](self) for the wire.
+/// Frames that end at a mark.
+///
+/// ```text
+///  frames "GET a", "GET b"     wire  G E T ␣ a ⏎ G E T ␣ b ⏎
+/// ```
+///
+/// A plain mark cannot carry every payload: one that contains the mark, or ends with a part of it
+/// (`a|` before `||`), is refused on encode and nothing is written. With
+/// [`escape`](DelimiterOptions::escape) every payload can be carried:
+///
+/// ```text
+///  mark "⏎", escape "\"        frame "a⏎b"     wire  a \ ⏎ b ⏎
+/// ```
+///
+/// Of several marks (`["\n", "\r\n"]`) all are read and the first is written. The search is
+/// linear: no byte is looked at twice for arriving in pieces. Compare Netty's
+/// `DelimiterBasedFrameDecoder`.
 ///
 /// ```
 /// use framing::{DelimiterOptions, Limits, Machine, Received};
