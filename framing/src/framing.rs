@@ -30,8 +30,8 @@ pub enum Step {
     /// So many bytes, at least one, were not part of a frame: an acknowledgement, or garbage that
     /// was skipped.
     Consumed(usize),
-    /// No frame yet: at least so many further bytes, and never zero, are missing before the
-    /// answer can change.
+    /// No frame yet: at least so many further bytes, and never zero, are missing before one can be
+    /// complete. What is wrong with it may show earlier.
     Need(usize),
     /// The stream ended between two frames. Only from [`Framing::decode_eof`].
     End,

@@ -222,8 +222,10 @@ const ROWS: &[(&str, About)] = &[
     (r#"{ type = "struct-header", format = "@bhl" }"#, ANY),
 ];
 
+type Make = Box<dyn Fn() -> BoxFraming>;
+
 /// Those that have no name.
-fn unnamed() -> Vec<(&'static str, Box<dyn Fn() -> BoxFraming>, About)> {
+fn unnamed() -> Vec<(&'static str, Make, About)> {
     let skip = || Limits::new().on_error(OnError::Skip);
     vec![
         (

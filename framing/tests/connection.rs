@@ -13,7 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use framing::{
     AckHandshake, BoxFraming, CodecFraming, Connection, Delimiter, Error, ErrorKind, FrameError,
-    Framing, FramingCodec, Limits, OnError, Registry, StructHeader, StructHeaderOptions,
+    FramingCodec, Limits, OnError, Registry, StructHeader, StructHeaderOptions,
 };
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, stream::FusedStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -36,7 +36,10 @@ fn make(framing: &str) -> BoxFraming {
 
 fn frames() -> Vec<Bytes> {
     let long = "long ".repeat(2000);
-    ["", "a", "hello", &long, "the end"].iter().map(|frame| Bytes::copy_from_slice(frame.as_bytes())).collect()
+    ["", "a", "hello", &long, "the end"]
+        .iter()
+        .map(|frame| Bytes::copy_from_slice(frame.as_bytes()))
+        .collect()
 }
 
 /// A socket that writes and reads a byte or none at a time.
@@ -147,7 +150,10 @@ async fn s02_s23_after_an_error_the_stream_is_over() {
 #[tokio::test]
 async fn s02_an_error_of_the_socket_ends_the_stream_too() {
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
-    let io = Builder::new().read(b"good\nhalf").read_error(reset()).build();
+    let io = Builder::new()
+        .read(b"good\nhalf")
+        .read_error(reset())
+        .build();
     let mut connection = Connection::new(io, Delimiter::default());
     assert_eq!(connection.next().await.unwrap().unwrap(), "good");
     let Some(Err(Error::Io(error))) = connection.next().await else {
@@ -155,7 +161,10 @@ async fn s02_an_error_of_the_socket_ends_the_stream_too() {
     };
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     assert!(connection.next().await.is_none());
-    assert!(connection.send("x".into()).await.is_err(), "nothing can be sent any more");
+    assert!(
+        connection.send("x".into()).await.is_err(),
+        "nothing can be sent any more"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +178,11 @@ async fn s06_closing_sends_what_waits() {
         }
         connection.close().await.unwrap();
         let received = peer.await.unwrap().into_iter().map(Result::unwrap);
-        assert_eq!(received.collect::<Vec<_>>(), ["one", "two", "three"], "{framing}");
+        assert_eq!(
+            received.collect::<Vec<_>>(),
+            ["one", "two", "three"],
+            "{framing}"
+        );
     }
 }
 
@@ -192,10 +205,17 @@ async fn s07_a_frame_that_cannot_be_sent_leaves_the_others_whole() {
 
 #[tokio::test]
 async fn s08_a_reluctant_socket_gets_the_same_bytes() {
-    for framing in FRAMINGS.iter().filter(|framing| **framing != "ack-handshake") {
+    for framing in FRAMINGS
+        .iter()
+        .filter(|framing| **framing != "ack-handshake")
+    {
         let expected = wire(framing, &frames());
         for (blocks, vectored) in [(false, false), (false, true), (true, false), (true, true)] {
-            let io = Reluctant { blocks, vectored, ..Reluctant::default() };
+            let io = Reluctant {
+                blocks,
+                vectored,
+                ..Reluctant::default()
+            };
             let mut connection = Connection::new(io, make(framing));
             connection.set_high_water(100);
             for frame in frames() {
@@ -204,7 +224,11 @@ async fn s08_a_reluctant_socket_gets_the_same_bytes() {
             connection.flush().await.unwrap();
             assert!(connection.get_ref().written == expected, "{framing}");
 
-            let io = Reluctant { blocks, input: expected.iter().copied().collect(), ..Default::default() };
+            let io = Reluctant {
+                blocks,
+                input: expected.iter().copied().collect(),
+                ..Default::default()
+            };
             let received = Connection::new(io, make(framing)).map(Result::unwrap);
             assert!(received.collect::<Vec<_>>().await == frames(), "{framing}");
         }
@@ -231,7 +255,9 @@ fn s09_what_waits_to_be_written_is_bounded() {
     let frame = Bytes::from(vec![0; 400]);
     // Nobody has asked, but there is room: three frames pass the mark.
     for _ in 0..3 {
-        connection.enter(|_, sink| sink.start_send(frame.clone())).unwrap();
+        connection
+            .enter(|_, sink| sink.start_send(frame.clone()))
+            .unwrap();
     }
     for _ in 0..1000 {
         let refused = connection.enter(|_, sink| sink.start_send(frame.clone()));
@@ -257,7 +283,9 @@ async fn s09_asking_writes_and_wakes() {
         }
     };
     let both = async { tokio::join!(sending, receiving) };
-    tokio::time::timeout(Duration::from_secs(20), both).await.expect("nobody was woken");
+    tokio::time::timeout(Duration::from_secs(20), both)
+        .await
+        .expect("nobody was woken");
 }
 
 /// Notes where the bytes it is given stand, and takes all of them.
@@ -282,7 +310,12 @@ impl AsyncWrite for Greedy {
         _: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.calls.push(slices.iter().map(|slice| (slice.as_ptr(), slice.len())).collect());
+        self.calls.push(
+            slices
+                .iter()
+                .map(|slice| (slice.as_ptr(), slice.len()))
+                .collect(),
+        );
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
@@ -321,9 +354,16 @@ async fn s10_a_large_payload_is_written_where_it_stands() {
         let calls = &connection.get_ref().calls;
         assert!(calls.len() <= 2, "{framing}: {} writes", calls.len());
         let written: Vec<_> = calls.iter().flatten().copied().collect();
-        assert!(written.contains(&(payload.as_ptr(), SIZE)), "{framing}: the payload was copied");
+        assert!(
+            written.contains(&(payload.as_ptr(), SIZE)),
+            "{framing}: the payload was copied"
+        );
         let rest: usize = written.iter().map(|(_, length)| length).sum();
-        assert!(rest - SIZE <= 4, "{framing}: {} bytes beside the payload", rest - SIZE);
+        assert!(
+            rest - SIZE <= 4,
+            "{framing}: {} bytes beside the payload",
+            rest - SIZE
+        );
     }
 }
 
@@ -336,7 +376,10 @@ async fn small_frames_leave_in_one_write() {
     connection.flush().await.unwrap();
     let calls = &connection.get_ref().calls;
     assert_eq!(calls.len(), 1);
-    assert_eq!(calls[0].iter().map(|(_, length)| length).sum::<usize>(), 900);
+    assert_eq!(
+        calls[0].iter().map(|(_, length)| length).sum::<usize>(),
+        900
+    );
 }
 
 /// Polls a future some times and drops it; its output if it was ready.
@@ -356,7 +399,10 @@ async fn s11_dropped_futures_lose_nothing() {
     for framing in FRAMINGS {
         for times in 1..8 {
             let (ours, theirs) = tokio::io::duplex(4);
-            let (mut ours, mut theirs) = (Connection::new(ours, make(framing)), Connection::new(theirs, make(framing)));
+            let (mut ours, mut theirs) = (
+                Connection::new(ours, make(framing)),
+                Connection::new(theirs, make(framing)),
+            );
             let expected = ["hello", "world", "", "the last frame"];
             let sending = async {
                 for frame in expected {
@@ -377,7 +423,9 @@ async fn s11_dropped_futures_lose_nothing() {
                 received
             };
             let both = async { tokio::join!(sending, receiving) };
-            let (_, received) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+            let (_, received) = tokio::time::timeout(Duration::from_secs(20), both)
+                .await
+                .unwrap();
             assert_eq!(received, expected, "{framing}, dropped after {times}");
         }
     }
@@ -393,7 +441,12 @@ async fn s11_a_send_dropped_anywhere_is_whole_or_not_at_all() {
             poll_times(connection.send("first".into()), times).await;
             connection.send("second".into()).await.unwrap();
             connection.close().await.unwrap();
-            let received: Vec<_> = peer.await.unwrap().into_iter().map(Result::unwrap).collect();
+            let received: Vec<_> = peer
+                .await
+                .unwrap()
+                .into_iter()
+                .map(Result::unwrap)
+                .collect();
             let whole = received == ["first", "second"] || received == ["second"];
             assert!(whole, "{framing}, dropped after {times}: {received:?}");
         }
@@ -413,7 +466,10 @@ async fn a_pipe_of_one_byte_carries_everything() {
         let mut connection = Connection::new(ours, make(framing));
         for frame in frames() {
             connection.send(frame.clone()).await.unwrap();
-            assert!(connection.next().await.unwrap().unwrap() == frame, "{framing}");
+            assert!(
+                connection.next().await.unwrap().unwrap() == frame,
+                "{framing}"
+            );
         }
         drop(connection);
         echo.await.unwrap();
@@ -460,7 +516,10 @@ async fn s23_a_half_close_inside_a_frame_is_a_cut_off_frame() {
     let Some(Err(Error::Frame(error))) = connection.next().await else {
         panic!("cut off, and no error");
     };
-    assert_eq!((error.kind(), error.have(), error.need()), (ErrorKind::Truncated, 3, Some(5)));
+    assert_eq!(
+        (error.kind(), error.have(), error.need()),
+        (ErrorKind::Truncated, 3, Some(5))
+    );
 }
 
 #[tokio::test]
@@ -507,7 +566,8 @@ async fn a_refusal_reaches_the_peer_before_the_error() {
 #[tokio::test]
 async fn a_final_error_of_the_stream_is_told_to_the_sink() {
     let (ours, mut theirs) = tokio::io::duplex(1024);
-    let mut connection = Connection::new(ours, make(r#"{ type = "struct-header", max_frame = 1 }"#));
+    let mut connection =
+        Connection::new(ours, make(r#"{ type = "struct-header", max_frame = 1 }"#));
     theirs.write_all(b"GET / HTTP/1.1").await.unwrap();
     assert!(connection.next().await.unwrap().is_err());
     let Err(Error::Frame(error)) = connection.send("x".into()).await else {
@@ -520,7 +580,10 @@ async fn a_final_error_of_the_stream_is_told_to_the_sink() {
 async fn the_header_reaches_the_application() {
     let (ours, theirs) = tokio::io::duplex(1024);
     let framing = || StructHeader::new("!4sBxH").unwrap();
-    let (mut ours, mut theirs) = (Connection::new(ours, framing()), Connection::new(theirs, framing()));
+    let (mut ours, mut theirs) = (
+        Connection::new(ours, framing()),
+        Connection::new(theirs, framing()),
+    );
     let items = ["MAGC".into(), framing::Value::Int(2)];
     ours.set_header(&items).unwrap();
     ours.send("hello".into()).await.unwrap();
@@ -538,7 +601,12 @@ async fn our_framings_are_codecs() {
         ours.send(frame).await.unwrap();
     }
     ours.close().await.unwrap();
-    let received: Vec<_> = theirs.await.unwrap().into_iter().map(Result::unwrap).collect();
+    let received: Vec<_> = theirs
+        .await
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert!(received == frames());
 }
 
@@ -550,7 +618,9 @@ async fn a_codec_of_ours_keeps_its_error() {
     let mut framed = Framed::new(io, FramingCodec::new(framing).unwrap());
     let error = framed.next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    let inner = error.get_ref().and_then(|error| error.downcast_ref::<FrameError>());
+    let inner = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<FrameError>());
     assert_eq!(inner.map(FrameError::kind), Some(ErrorKind::TooLong));
     // What `Framed` asks for once more is refused once more.
     assert!(framed.next().await.is_none_or(|again| again.is_err()));
@@ -577,7 +647,12 @@ fn a_framing_that_answers_cannot_be_a_codec() {
 
 #[tokio::test]
 async fn foreign_codecs_are_framings() {
-    let framing = || CodecFraming::new(LengthDelimitedCodec::new(), Limits::new().max_frame(1 << 20));
+    let framing = || {
+        CodecFraming::new(
+            LengthDelimitedCodec::new(),
+            Limits::new().max_frame(1 << 20),
+        )
+    };
     let (ours, theirs) = tokio::io::duplex(3);
     let mut ours = Connection::new(ours, framing());
     let theirs = tokio::spawn(Connection::new(theirs, framing()).collect::<Vec<_>>());
@@ -585,7 +660,12 @@ async fn foreign_codecs_are_framings() {
         ours.send(frame).await.unwrap();
     }
     ours.close().await.unwrap();
-    let received: Vec<_> = theirs.await.unwrap().into_iter().map(Result::unwrap).collect();
+    let received: Vec<_> = theirs
+        .await
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert!(received == frames());
 }
 
@@ -593,7 +673,10 @@ async fn foreign_codecs_are_framings() {
 fn an_error_of_a_foreign_codec_has_its_place() {
     let mut codec = LengthDelimitedCodec::new();
     codec.set_max_frame_length(4);
-    for pieces in [&[&b"\0\0\0\x02hi\0\0\0\x05hello"[..]][..], &[b"\0\0\0\x02h", b"i\0\0", b"\0\x05"]] {
+    for pieces in [
+        &[&b"\0\0\0\x02hi\0\0\0\x05hello"[..]][..],
+        &[b"\0\0\0\x02h", b"i\0\0", b"\0\x05"],
+    ] {
         let mut machine = framing::Machine::new(CodecFraming::new(codec.clone(), Limits::new()));
         let mut errors = Vec::new();
         for piece in pieces {

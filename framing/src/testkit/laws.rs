@@ -144,7 +144,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         let Some(good) = self.frames.iter().find(|frame| !frame.is_empty()) else {
             return;
         };
-        let mut payload = vec![0; 4];
+        let mut payload = [0; 4];
         for length in 0..=4 {
             for mut number in 0..alphabet.len().pow(length as u32) {
                 for byte in &mut payload[..length] {

@@ -166,7 +166,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         for frame in self.frames.iter().take(3) {
             let again = trace(
                 (self.make)(),
-                &[&Wire::of(&self.make, &[frame.clone()]).bytes],
+                &[&Wire::of(&self.make, std::slice::from_ref(frame)).bytes],
                 true,
             );
             assert_eq!(again.events, [Event::Frame(frame.clone()), Event::End]);

@@ -88,23 +88,23 @@ cases! {
         case(r#"{ type = "ack-handshake", max_empty_run = 3 }"#).read(b"0\n0\n0\n0\n")
             .gives(["frame ", "frame ", "frame ", "malformed @6"]).writes("okokok");
     bare_a_number_and_a_pause: case(BARE).read(b"5").wait(SETTLE).read(b"hello").eof()
-        .gives(["frame hello", "end"]).writes("ok").as_cut_here();
+        .gives(["frame hello", "end"]).writes("ok").keep_cuts();
     bare_a_pause_that_is_too_short: case(BARE).read(b"1").wait(NEARLY).read(b"2").wait(NEARLY)
-        .gives([]).writes("").as_cut_here();
+        .gives([]).writes("").keep_cuts();
     bare_each_digit_begins_the_pause_again:
         case(BARE).read(b"1").wait(NEARLY).read(b"2").wait(SETTLE).read(b"twelve bytes").eof()
-            .gives(["frame twelve bytes", "end"]).writes("ok").as_cut_here();
-    bare_zero: case(BARE).read(b"0").wait(SETTLE).gives(["frame "]).writes("ok").as_cut_here();
+            .gives(["frame twelve bytes", "end"]).writes("ok").keep_cuts();
+    bare_zero: case(BARE).read(b"0").wait(SETTLE).gives(["frame "]).writes("ok").keep_cuts();
     bare_until_a_terminator_is_seen:
-        case(BARE).read(b"2\nhi5").wait(SETTLE).gives(["frame hi"]).writes("ok").as_cut_here();
+        case(BARE).read(b"2\nhi5").wait(SETTLE).gives(["frame hi"]).writes("ok").keep_cuts();
     bare_half_a_terminator_is_no_bare_number:
         case(BARE).read(b"2\r").wait(SETTLE).read(b"\nhi").eof().gives(["frame hi", "end"])
-            .writes("ok").as_cut_here();
+            .writes("ok").keep_cuts();
     bare_the_end_completes_a_number: case(BARE).read(b"5").eof()
         .gives(["truncated body 0 of 5 @1"]).writes("ok");
     bare_what_we_write: case(BARE_SEND).send(b"hello").read(b"ok").gives([]).writes("5hello");
     bare_while_we_wait_for_an_ack: case(BARE_SEND).send(b"hello").read(b"5").wait(SETTLE).read(b"okworld")
-        .eof().gives(["frame world", "end"]).writes("5okhello").as_cut_here();
+        .eof().gives(["frame world", "end"]).writes("5okhello").keep_cuts();
     bare_the_ack_timeout_stays: case(BARE).send(b"hello").wait(TIMEOUT).gives(["timeout @0"])
         .writes("5\n");
 }

@@ -103,5 +103,8 @@ fn d14_marks_that_cannot_work_are_refused() {
         refused(&format!(r#"{{ type = "delimiter", {options} }}"#), says);
     }
     let long = "x".repeat(64 * 1024 + 1);
-    refused(&format!(r#"{{ type = "delimiter", delimiter = "{long}" }}"#), "64 KiB");
+    refused(
+        &format!(r#"{{ type = "delimiter", delimiter = "{long}" }}"#),
+        "64 KiB",
+    );
 }

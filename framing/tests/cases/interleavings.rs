@@ -134,11 +134,18 @@ fn a12_random_interleavings_with_random_cuts_arrive() {
     let bodies = BODIES.map(Bytes::from_static);
     for _ in 0..100_000 {
         let mut list = || -> Vec<Bytes> {
-            (0..random.below(3)).map(|_| bodies[random.below(bodies.len())].clone()).collect()
+            (0..random.below(3))
+                .map(|_| bodies[random.below(bodies.len())].clone())
+                .collect()
         };
         let frames = [list(), list()];
         // It checks what arrives, and that nobody waits for ever.
-        talk(AckHandshake::default, [&frames[0], &frames[1]], &mut random, 4);
+        talk(
+            AckHandshake::default,
+            [&frames[0], &frames[1]],
+            &mut random,
+            4,
+        );
     }
 }
 
@@ -153,7 +160,10 @@ fn connections(buffer: usize) -> [Connection<tokio::io::DuplexStream, AckHandsha
 async fn two_users_that_only_send_make_progress() {
     for buffer in [1, 2, 7, 64, 4096] {
         let [alice, bob] = connections(buffer);
-        let (from_alice, from_bob) = (Bytes::from(vec![b'a'; LARGE]), Bytes::from(vec![b'b'; LARGE]));
+        let (from_alice, from_bob) = (
+            Bytes::from(vec![b'a'; LARGE]),
+            Bytes::from(vec![b'b'; LARGE]),
+        );
         // All bodies are larger than the pipe, and nobody reads before having sent three.
         let user = async |mut connection: Connection<_, _>, ours: Bytes, theirs: Bytes| {
             for _ in 0..3 {
@@ -203,7 +213,9 @@ async fn the_halves_may_live_in_two_tasks() {
         let tasks = halves.into_iter().map(|(mut sink, mut stream)| {
             let sending = tokio::spawn(async move {
                 for number in 0..50_u32 {
-                    sink.send(Bytes::from(number.to_string().repeat(5))).await.unwrap();
+                    sink.send(Bytes::from(number.to_string().repeat(5)))
+                        .await
+                        .unwrap();
                 }
                 sink
             });
@@ -213,13 +225,17 @@ async fn the_halves_may_live_in_two_tasks() {
                     assert_eq!(frame, number.to_string().repeat(5));
                 }
                 // The peer's ack to our last frame may still be on its way to us.
-                tokio::time::timeout(Duration::from_secs(1), stream.next()).await.ok();
+                tokio::time::timeout(Duration::from_secs(1), stream.next())
+                    .await
+                    .ok();
                 stream
             });
             async { (sending.await.unwrap(), receiving.await.unwrap()) }
         });
         let all = futures_util::future::join_all(tasks);
-        tokio::time::timeout(Duration::from_secs(20), all).await.expect("a half waits for ever");
+        tokio::time::timeout(Duration::from_secs(20), all)
+            .await
+            .expect("a half waits for ever");
     }
 }
 
@@ -230,7 +246,10 @@ async fn a17_a_dropped_send_is_finished_before_the_next() {
     let dropped = tokio::time::timeout(Duration::from_secs(1), alice.send("first".into()));
     assert!(dropped.await.is_err());
     let (sent, received) = tokio::join!(alice.send("second".into()), async {
-        [bob.next().await.unwrap().unwrap(), bob.next().await.unwrap().unwrap()]
+        [
+            bob.next().await.unwrap().unwrap(),
+            bob.next().await.unwrap().unwrap(),
+        ]
     });
     sent.unwrap();
     assert_eq!(received, ["first", "second"]);

@@ -28,7 +28,10 @@ fn refused(framing: &str, says: &str) {
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Config, "{framing}");
             let text = error.to_string();
-            assert!(text.contains(says), "{framing}: {text:?} does not say {says:?}");
+            assert!(
+                text.contains(says),
+                "{framing}: {text:?} does not say {says:?}"
+            );
         }
     }
 }

@@ -99,7 +99,7 @@ impl Case {
     }
 
     /// The reads are as they stand here: where time passes between them, they matter.
-    pub(crate) fn as_cut_here(mut self) -> Self {
+    pub(crate) fn keep_cuts(mut self) -> Self {
         self.only_given_cuts = true;
         self
     }
@@ -107,8 +107,16 @@ impl Case {
     /// Runs it every way there is.
     pub(crate) fn run(self) {
         for acts in self.every_cut() {
-            self.assert(&acts, on_a_machine(self.factory.make(), &acts), "on a machine");
-            self.assert(&acts, on_a_connection(self.factory.make(), &acts), "over a connection");
+            self.assert(
+                &acts,
+                on_a_machine(self.factory.make(), &acts),
+                "on a machine",
+            );
+            self.assert(
+                &acts,
+                on_a_connection(self.factory.make(), &acts),
+                "over a connection",
+            );
         }
     }
 
@@ -122,12 +130,23 @@ impl Case {
             );
         }
         for text in &self.says {
-            let said = outcome.error.as_ref().map(ToString::to_string).unwrap_or_default();
-            assert!(said.contains(text), "{said:?} does not say {text:?}, {how}: {acts:?}");
+            let said = outcome
+                .error
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                said.contains(text),
+                "{said:?} does not say {text:?}, {how}: {acts:?}"
+            );
         }
         if let Some(frame) = self.gives_back {
             let back = outcome.error.as_ref().and_then(FrameError::frame);
-            assert_eq!(back, Some(&Bytes::from_static(frame)), "given back {how}: {acts:?}");
+            assert_eq!(
+                back,
+                Some(&Bytes::from_static(frame)),
+                "given back {how}: {acts:?}"
+            );
         }
     }
 
@@ -146,10 +165,13 @@ impl Case {
             }
         }
         let cut = |which: Option<usize>, pieces: &dyn Fn(&[u8]) -> Vec<Act>| -> Vec<Act> {
-            let acts = stretches.iter().enumerate().flat_map(|(index, act)| match act {
-                Act::Read(bytes) if which.is_none_or(|which| which == index) => pieces(bytes),
-                other => vec![other.clone()],
-            });
+            let acts = stretches
+                .iter()
+                .enumerate()
+                .flat_map(|(index, act)| match act {
+                    Act::Read(bytes) if which.is_none_or(|which| which == index) => pieces(bytes),
+                    other => vec![other.clone()],
+                });
             acts.collect()
         };
         let read = |piece: &[u8]| Act::Read(piece.to_vec());
@@ -166,7 +188,9 @@ impl Case {
                 continue;
             }
             for pieces in every_split(bytes).skip(2) {
-                all.push(cut(Some(index), &|_| pieces.iter().map(|piece| read(piece)).collect()));
+                all.push(cut(Some(index), &|_| {
+                    pieces.iter().map(|piece| read(piece)).collect()
+                }));
             }
         }
         all
@@ -208,7 +232,11 @@ impl Outcome {
             ),
             (kind, ..) => format!("{kind} @{}", error.offset()),
         };
-        let line = if error.is_recoverable() { line + ", skipped" } else { line };
+        let line = if error.is_recoverable() {
+            line + ", skipped"
+        } else {
+            line
+        };
         self.lines.push(line);
         self.error = Some(error);
     }
@@ -294,7 +322,8 @@ async fn over_a_pipe(framing: BoxFraming, acts: &[Act]) -> Outcome {
             if !unsent.is_empty() && connection.enter(|cx, sink| sink.poll_ready(cx)).is_ready() {
                 // An error of the sink comes out of the stream as well, but one of this frame.
                 if let Some(frame) = unsent.pop_front()
-                    && let Err(Error::Frame(error)) = connection.enter(|_, sink| sink.start_send(frame))
+                    && let Err(Error::Frame(error)) =
+                        connection.enter(|_, sink| sink.start_send(frame))
                     && error.kind() == ErrorKind::Unencodable
                 {
                     outcome.fails(error);

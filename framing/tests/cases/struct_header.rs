@@ -8,16 +8,17 @@ use crate::{
 const I10: &str = r#"{ type = "struct-header", max_frame = 10 }"#;
 const I10_SKIP: &str = r#"{ type = "struct-header", max_frame = 10, on_error = "skip" }"#;
 const COUNTS_FRAME: &str = r#"{ type = "struct-header", counts = "frame", max_frame = 10 }"#;
-const MAGIC: &str =
-    r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", "any"] }"#;
-const MAGIC_STRICT: &str = r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", 2], strict_pad = true }"#;
+const MAGIC: &str = r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", "any"] }"#;
+const MAGIC_STRICT: &str =
+    r#"{ type = "struct-header", format = "!4sBxH", constants = ["MAGC", 2], strict_pad = true }"#;
 
 fn format(format: &str) -> String {
     format!("{{ type = \"struct-header\", format = {format:?}, max_frame = 10 }}")
 }
 
 fn evil(on_error: &str) -> Case {
-    let framing = format!(r#"{{ type = "struct-header", max_frame = 16, on_error = "{on_error}" }}"#);
+    let framing =
+        format!(r#"{{ type = "struct-header", max_frame = 16, on_error = "{on_error}" }}"#);
     // The inner length and `EVIL` are in the body of the frame that is too long.
     case(&framing)
         .read(b"\0\0\0\x20AA")
@@ -105,18 +106,27 @@ cases! {
 fn f15_the_greatest_adjustment_is_refused() {
     let framing = format!(r#"{{ type = "struct-header", adjust = {} }}"#, i64::MAX);
     refused(&framing, "adjust");
-    refused(&format!(r#"{{ type = "struct-header", adjust = {} }}"#, i64::MIN), "adjust");
+    refused(
+        &format!(r#"{{ type = "struct-header", adjust = {} }}"#, i64::MIN),
+        "adjust",
+    );
 }
 
 #[test]
 fn f25_a_limit_that_the_length_cannot_say_is_refused() {
-    refused(r#"{ type = "struct-header", format = "!H", max_frame = 70000 }"#, "65535");
+    refused(
+        r#"{ type = "struct-header", format = "!H", max_frame = 70000 }"#,
+        "65535",
+    );
 }
 
 #[test]
 fn f26_what_cannot_work_is_refused_when_it_is_built() {
     for format in ["f", "?", "4s", "c", "!4sf"] {
-        refused(&format!(r#"{{ type = "struct-header", format = "{format}" }}"#), "cannot hold");
+        refused(
+            &format!(r#"{{ type = "struct-header", format = "{format}" }}"#),
+            "cannot hold",
+        );
     }
     for (options, says) in [
         (r#"format = """#, "0 bytes"),
@@ -126,8 +136,14 @@ fn f26_what_cannot_work_is_refused_when_it_is_built() {
         (r#"format = "!II", length = 2"#, "0 to 1"),
         (r#"format = "I", max_frame = 0"#, "at least 1"),
         (r#"format = "!z""#, "position 1"),
-        (r#"format = "!IB", length = 0, constants = [256]"#, "0 to 255"),
-        (r#"format = "!IB", length = 0, constants = [1, 2]"#, "2 entries"),
+        (
+            r#"format = "!IB", length = 0, constants = [256]"#,
+            "0 to 255",
+        ),
+        (
+            r#"format = "!IB", length = 0, constants = [1, 2]"#,
+            "2 entries",
+        ),
         (r#"format = "I", strip = 5"#, "strip"),
     ] {
         refused(&format!(r#"{{ type = "struct-header", {options} }}"#), says);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use framing::{Connection, Error, Framing};
+use framing::{Connection, Framing};
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,20 +27,15 @@ const MOST_WAITING: usize = 8 * 1024 * 1024;
 pub(super) struct Inbox {
     frames: VecDeque<Bytes>,
     bytes: usize,
-    last: Option<Last>,
-}
-
-/// What comes behind the last frame.
-#[derive(Debug)]
-enum Last {
     /// The peer has closed its side.
-    End,
-    /// What comes cannot be read.
-    Failed(Error),
+    ended: bool,
 }
 
 impl Inbox {
     /// Reads ahead from `connection`.
+    ///
+    /// An error is final, also one after which the framing would go on: a message of which a frame
+    /// is missing is none.
     pub(super) fn fill<Io, F>(
         &mut self,
         mut connection: Pin<&mut Connection<Io, F>>,
@@ -50,20 +45,19 @@ impl Inbox {
         Io: AsyncRead + AsyncWrite,
         F: Framing,
     {
-        while self.last.is_none() && (self.frames.is_empty() || !connection.framing().is_ready()) {
+        while !self.ended && (self.frames.is_empty() || !connection.framing().is_ready()) {
             if self.bytes > MOST_WAITING {
                 return Err(NativeError::Backlog(self.bytes));
             }
             let Poll::Ready(next) = connection.as_mut().poll_next(cx) else {
                 break;
             };
-            match next {
-                Some(Ok(frame)) => {
+            match next.transpose()? {
+                Some(frame) => {
                     self.bytes += size_of(&frame);
                     self.frames.push_back(frame);
                 }
-                Some(Err(error)) => self.last = Some(Last::Failed(error)),
-                None => self.last = Some(Last::End),
+                None => self.ended = true,
             }
         }
         Ok(())
@@ -83,7 +77,7 @@ impl Inbox {
 
     /// Whether nothing waits, and nothing more will come.
     pub(super) fn has_ended(&self) -> bool {
-        self.last.is_some() && self.frames.is_empty()
+        self.ended && self.frames.is_empty()
     }
 
     /// The next frame; none at the end.
@@ -97,36 +91,10 @@ impl Inbox {
         F: Framing,
     {
         self.fill(connection, cx)?;
-        match (self.take(), &mut self.last) {
-            (Some(frame), _) => Poll::Ready(Ok(Some(frame))),
-            (None, None) => Poll::Pending,
-            (None, Some(last)) => match mem::replace(last, Last::End) {
-                Last::End => Poll::Ready(Ok(None)),
-                Last::Failed(error) => Poll::Ready(Err(error.into())),
-            },
-        }
-    }
-
-    /// Why nothing more comes, if the connection is broken, so that nobody will get an answer on it.
-    pub(super) fn take_broken(&mut self) -> Option<Error> {
-        self.take_failure(|error| matches!(error, Error::Io(_)))
-    }
-
-    /// Why nothing more comes, if that is not the peer's wish.
-    pub(super) fn take_failed(&mut self) -> Option<Error> {
-        self.take_failure(|_| true)
-    }
-
-    fn take_failure(&mut self, wanted: impl Fn(&Error) -> bool) -> Option<Error> {
-        match self.last.take() {
-            Some(Last::Failed(error)) if wanted(&error) => {
-                self.last = Some(Last::End);
-                Some(error)
-            }
-            last => {
-                self.last = last;
-                None
-            }
+        match self.take() {
+            Some(frame) => Poll::Ready(Ok(Some(frame))),
+            None if self.ended => Poll::Ready(Ok(None)),
+            None => Poll::Pending,
         }
     }
 }

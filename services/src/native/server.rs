@@ -250,6 +250,12 @@ where
         let mut response = pin!(response);
         let mut outgoing = None;
         poll_fn(|cx| {
+            // Before the body is looked at: an answer that does not need it is the same for any body.
+            if outgoing.is_none()
+                && let Poll::Ready(response) = response.as_mut().poll(cx)
+            {
+                outgoing = Some(self.begin(response)?);
+            }
             if let Err(error) = self.poll_inward(&mut incoming, cx) {
                 let NativeError::Wire(error) = error else {
                     return Poll::Ready(Err(error));
@@ -262,11 +268,6 @@ where
                     None => outgoing = Some(self.begin(status.into())?),
                     Some(outgoing) => outgoing.give_up(status),
                 }
-            }
-            if outgoing.is_none()
-                && let Poll::Ready(response) = response.as_mut().poll(cx)
-            {
-                outgoing = Some(self.begin(response)?);
             }
             let mut connection = Pin::new(&mut self.connection);
             let sent = match &mut outgoing {
@@ -295,10 +296,6 @@ where
         self.limit_frames();
         loop {
             self.inbox.fill(Pin::new(&mut self.connection), cx)?;
-            if let Some(error) = self.inbox.take_broken() {
-                // Nobody will get this answer.
-                return Err(error.into());
-            }
             let waiting = self.inbox.len();
             if let Poll::Ready(result) = incoming.poll_receive(&mut self.inbox, cx) {
                 result?;
@@ -311,9 +308,6 @@ where
             self.session.hang_up();
             if !incoming.is_done() {
                 incoming.abandon();
-                if let Some(error) = self.inbox.take_failed() {
-                    return Err(error.into());
-                }
             }
         }
         Ok(())

@@ -1,0 +1,305 @@
+//! Framings by name: what is read, and what is said when it cannot be.
+
+use framing::{
+    BoxFraming, Carries, DelimiterOptions, ErrorKind, FrameError, FramingFactory, Limits, Machine,
+    Received, Registry,
+};
+use serde::de::DeserializeSeed;
+
+#[track_caller]
+fn refusal(text: &str) -> String {
+    let error = Registry::default().parse(text).expect_err(text);
+    assert_eq!(error.kind(), ErrorKind::Config);
+    error.to_string()
+}
+
+/// A framing in a file, in front of it and behind it other things.
+fn in_a_file(file: &str) -> Result<FramingFactory, toml::de::Error> {
+    struct Section;
+
+    impl<'de> serde::de::Visitor<'de> for Section {
+        type Value = FramingFactory;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a section with a framing")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut map: A,
+        ) -> Result<Self::Value, A::Error> {
+            let registry = Registry::default();
+            let mut framing = None;
+            while let Some(key) = map.next_key::<String>()? {
+                match key.as_str() {
+                    "framing" => framing = Some(map.next_value_seed(registry.seed())?),
+                    _ => drop(map.next_value::<serde::de::IgnoredAny>()?),
+                }
+            }
+            framing.ok_or_else(|| serde::de::Error::missing_field("framing"))
+        }
+    }
+
+    impl<'de> DeserializeSeed<'de> for Section {
+        type Value = FramingFactory;
+
+        fn deserialize<D: serde::Deserializer<'de>>(
+            self,
+            deserializer: D,
+        ) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_map(Section)
+        }
+    }
+
+    Section.deserialize(toml::de::Deserializer::parse(file)?)
+}
+
+fn decoded(framing: BoxFraming, bytes: &[u8]) -> Vec<String> {
+    let mut machine = Machine::new(framing);
+    machine.receive(bytes);
+    let mut frames = Vec::new();
+    while let Ok(Received::Frame(frame)) = machine.next_frame() {
+        frames.push(frame.escape_ascii().to_string());
+    }
+    frames
+}
+
+#[test]
+fn a_bare_name_is_a_framing_with_its_defaults() {
+    let registry = Registry::default();
+    for name in registry.names() {
+        let factory = registry.parse(&format!(" {name} ")).unwrap();
+        assert_eq!(factory.name(), name);
+        assert_eq!(factory.make().max_frame(), Limits::DEFAULT_MAX_FRAME);
+    }
+}
+
+#[test]
+fn an_unknown_name_lists_those_there_are() {
+    for text in ["morse", r#"{ type = "morse", speed = 5 }"#] {
+        let text = refusal(text);
+        assert!(text.contains("`morse`"), "{text}");
+        for name in Registry::default().names() {
+            assert!(text.contains(name), "{text} does not list {name}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_option_lists_those_there_are() {
+    let registry = Registry::default();
+    for name in registry.names() {
+        let text = refusal(&format!(r#"{{ type = "{name}", sped = 5 }}"#));
+        assert!(text.contains("`sped`") && text.contains(name), "{text}");
+        for option in registry.options(name).unwrap() {
+            assert!(text.contains(option), "{text} does not list {option}");
+        }
+        for common in ["max_frame", "on_error", "allow_empty", "max_empty_run"] {
+            assert!(text.contains(common), "{text} does not list {common}");
+        }
+    }
+}
+
+#[test]
+fn an_error_in_a_file_shows_its_line() {
+    for (framing, shown, says) in [
+        (
+            "{ type = \"struct-header\",\n  format = \"!I\",\n  fromat = \"!H\" }",
+            "line 4",
+            "fromat",
+        ),
+        (
+            "{ type = \"delimiter\",\n  strip = \"yes\" }",
+            "line 3",
+            "strip = \"yes\"",
+        ),
+        (
+            "{ fromat = \"!H\",\n  type = \"struct-header\" }",
+            "line",
+            "fromat",
+        ),
+        (
+            "{ type = \"delimiter\",\n  max_frame = \"much\" }",
+            "line 3",
+            "max_frame = \"much\"",
+        ),
+        (
+            "{ type = \"delimiter\",\n  on_error = \"pray\" }",
+            "line 3",
+            "skip",
+        ),
+        (
+            "{ type = \"delimiter\",\n  delimiter = \"\" }",
+            "line",
+            "must not be empty",
+        ),
+        ("\n  \"morse\"", "line 2", "morse"),
+        ("{ format = \"!I\" }", "line 2", "type"),
+        ("5", "line 2", "name"),
+    ] {
+        let framing = framing.trim_start();
+        let file = format!("address = \"x\"\nframing = {framing}\nservices = []\n");
+        let error = in_a_file(&file).unwrap_err().to_string();
+        assert!(error.contains(shown), "{error} does not point at {shown}");
+        assert!(error.contains(says), "{error} does not say {says}");
+    }
+}
+
+#[test]
+fn options_may_stand_in_front_of_the_type() {
+    for text in [
+        r#"{ type = "delimiter", delimiter = ["||", ";"], max_frame = 4, strip = false, on_error = "skip" }"#,
+        r#"{ delimiter = ["||", ";"], max_frame = 4, type = "delimiter", strip = false, on_error = "skip" }"#,
+        r#"{ on_error = "skip", strip = false, max_frame = "4B", delimiter = ["||", ";"], type = "delimiter" }"#,
+    ] {
+        let framing = Registry::default().parse(text).unwrap().make();
+        assert_eq!(framing.max_frame(), 4, "{text}");
+        assert_eq!(decoded(framing, b"a||b;"), ["a||", "b;"], "{text}");
+    }
+    // What is wrong with them is said all the same.
+    let text = refusal(r#"{ sped = 5, type = "delimiter" }"#);
+    assert!(text.contains("sped") && text.contains("strip"), "{text}");
+    let text = refusal(r#"{ strip = "yes", type = "delimiter" }"#);
+    assert!(text.contains("bool"), "{text}");
+}
+
+#[test]
+fn the_options_common_to_all_are_options_of_all() {
+    let registry = Registry::default();
+    for name in registry.names() {
+        let text = format!(
+            r#"{{ type = "{name}", max_frame = "1KiB", on_error = "close", allow_empty = true, max_empty_run = 5 }}"#
+        );
+        assert_eq!(
+            registry.parse(&text).unwrap().make().max_frame(),
+            1024,
+            "{name}"
+        );
+        let nothing = refusal(&format!(r#"{{ type = "{name}", max_frame = 0 }}"#));
+        assert!(nothing.contains("at least 1"), "{nothing}");
+    }
+}
+
+#[test]
+fn the_common_options_do_what_they_say() {
+    let make = |text: &str| Registry::default().parse(text).unwrap().make();
+    let mut machine = Machine::new(make(r#"{ type = "delimiter", max_empty_run = 1 }"#));
+    machine.receive(b"\n\n");
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("".into())));
+    assert_eq!(
+        machine.next_frame().unwrap_err().kind(),
+        ErrorKind::Malformed
+    );
+
+    let mut machine = Machine::new(make(r#"{ type = "delimiter", allow_empty = false }"#));
+    assert!(machine.send("".into()).is_err());
+
+    let skipping = make(r#"{ type = "delimiter", max_frame = 2, on_error = "skip" }"#);
+    let mut machine = Machine::new(skipping);
+    machine.receive(b"long\nok\n");
+    assert!(machine.next_frame().unwrap_err().is_recoverable());
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("ok".into())));
+}
+
+#[test]
+fn each_connection_has_a_framing_of_its_own() {
+    let factory = Registry::default().parse("struct-header").unwrap();
+    let mut one = Machine::new(factory.make());
+    one.receive(b"\0\0\0\x05hel");
+    assert!(matches!(one.next_frame(), Ok(Received::Need(2))));
+    // The state of the first is none of the second's.
+    assert_eq!(decoded(factory.make(), b"\0\0\0\x02hi"), ["hi"]);
+}
+
+#[test]
+fn a_framing_of_ones_own_is_read_like_ours() {
+    #[derive(serde::Deserialize)]
+    struct Fields {
+        separator: String,
+        #[serde(default)]
+        quiet: bool,
+    }
+
+    let mut registry = Registry::default();
+    registry.register("fields", |options: Fields, limits: Limits| {
+        if options.quiet {
+            return Err(FrameError::config("nothing can be quiet"));
+        }
+        DelimiterOptions::default()
+            .delimiter(options.separator)
+            .build(limits)
+    });
+    let framing = registry
+        .parse(r#"{ max_frame = 3, type = "fields", separator = ";" }"#)
+        .unwrap();
+    assert_eq!(framing.make().max_frame(), 3);
+    assert!(matches!(framing.make().carries(), Carries::Neither(_)));
+    assert_eq!(decoded(framing.make(), b"a;b;"), ["a", "b"]);
+    for (text, says) in [
+        ("fields", "separator"),
+        (
+            r#"{ type = "fields", separator = ";", quiet = true }"#,
+            "nothing can be quiet",
+        ),
+        (
+            r#"{ type = "fields", separator = ";", loud = true }"#,
+            "separator, quiet, max_frame",
+        ),
+        (r#"{ type = "fields", separator = 5 }"#, "string"),
+        (r#"{ type = "fields", separator = ";" "#, ""),
+    ] {
+        let error = registry.parse(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{error} does not say {says}");
+    }
+    assert!(registry.options("fields").unwrap().eq([
+        "separator",
+        "quiet",
+        "max_frame",
+        "on_error",
+        "allow_empty",
+        "max_empty_run"
+    ]));
+    // Replaced by one without options.
+    registry.register("fields", |(): (), limits: Limits| {
+        DelimiterOptions::default().build(limits)
+    });
+    assert!(registry.parse("fields").is_ok());
+    assert!(
+        registry
+            .parse(r#"{ type = "fields", max_frame = 5 }"#)
+            .is_ok()
+    );
+    let error = registry
+        .parse(r#"{ type = "fields", separator = ";" }"#)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("unknown option `separator`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn byte_strings_take_any_bytes() {
+    for (delimiter, wire) in [
+        (r#""||""#, &b"a||b||"[..]),
+        (r#"{ hex = "0D0a" }"#, b"a\r\nb\r\n"),
+        (r#"{ hex = "ff" }"#, b"a\xffb\xff"),
+        (r#"["\n", { hex = "00" }]"#, b"a\nb\0"),
+    ] {
+        let text = format!(r#"{{ type = "delimiter", delimiter = {delimiter} }}"#);
+        let framing = Registry::default().parse(&text).unwrap().make();
+        assert_eq!(decoded(framing, wire), ["a", "b"], "{text}");
+    }
+    for (delimiter, says) in [
+        (r#"{ hex = "f" }"#, "pairs"),
+        (r#"{ hex = "+f" }"#, "pairs"),
+        (r#"{ hax = "ff" }"#, "hax"),
+        (r#"{ hex = "ff", more = 1 }"#, "more"),
+        ("5", "string"),
+    ] {
+        let text = refusal(&format!(
+            r#"{{ type = "delimiter", delimiter = {delimiter} }}"#
+        ));
+        assert!(text.contains(says), "{text} does not say {says}");
+    }
+}
