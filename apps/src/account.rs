@@ -42,7 +42,9 @@ pub fn run(command: &AccountCommand, file: &Path, default_rights: Rights) -> any
     let cost = HashCost::default();
     match command {
         AccountCommand::Add { name, rights } => {
-            let rights = rights.as_ref().map(|rights| rights.iter().copied().collect());
+            let rights = rights
+                .as_ref()
+                .map(|rights| rights.iter().copied().collect());
             edit::add(file, name, &new_password()?, rights, cost)?;
             println!("added {}", escaped(name));
         }
@@ -52,8 +54,16 @@ pub fn run(command: &AccountCommand, file: &Path, default_rights: Rights) -> any
         }
         AccountCommand::List => {
             for entry in edit::list(file, default_rights)? {
-                let note = if entry.hashed { "" } else { "  (password in plain text)" };
-                println!("{:<24} {}{note}", escaped(&entry.name).to_string(), entry.rights);
+                let note = if entry.hashed {
+                    ""
+                } else {
+                    "  (password in plain text)"
+                };
+                println!(
+                    "{:<24} {}{note}",
+                    escaped(&entry.name).to_string(),
+                    entry.rights
+                );
             }
         }
         AccountCommand::Remove { name } => {

@@ -20,7 +20,10 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 pub fn prepare(folder: &Path) -> anyhow::Result<(Config, Option<String>)> {
     let config = Config::standard(folder)?;
     private_folder(folder)?;
-    let accounts = config.accounts.as_ref().context("the standard configuration has accounts")?;
+    let accounts = config
+        .accounts
+        .as_ref()
+        .context("the standard configuration has accounts")?;
     match fs::metadata(&accounts.file) {
         Ok(_) => return Ok((config, None)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -44,12 +47,19 @@ pub fn prepare(folder: &Path) -> anyhow::Result<(Config, Option<String>)> {
 /// Makes a folder that nobody else may look into, if it is not there.
 pub fn private_folder(folder: &Path) -> anyhow::Result<()> {
     let whose = || format!("cannot create the folder {}", folder.display());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(whose)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(whose)
 }
 
 /// A hundred random bits.
 fn random_password() -> anyhow::Result<String> {
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
-    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
+    Ok(bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .collect())
 }

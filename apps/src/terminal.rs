@@ -27,11 +27,17 @@ pub fn new_password() -> anyhow::Result<Password> {
     if io::stdin().is_terminal() {
         let first = rpassword::prompt_password("New password: ")?;
         let second = rpassword::prompt_password("Once more: ")?;
-        ensure!(first == second, "the two passwords differ; nothing was changed");
+        ensure!(
+            first == second,
+            "the two passwords differ; nothing was changed"
+        );
         return Ok(Password::new(first)?);
     }
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).context("cannot read the password")?;
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("cannot read the password")?;
     let end = line.trim_end_matches(['\n', '\r']).len();
     line.truncate(end);
     ensure!(!line.is_empty(), "no password came on standard input");

@@ -5,7 +5,9 @@ use std::{fmt, io};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::{Carries, Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding};
+use crate::{
+    Carries, Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding,
+};
 
 /// One of our framings as a [`Decoder`] and an [`Encoder`], for anyone's
 /// [`Framed`](tokio_util::codec::Framed).
@@ -145,7 +147,8 @@ impl<C> CodecFraming<C> {
 
     /// Shows the codec what is new in `input`.
     fn show(&mut self, input: &[u8]) {
-        self.buffer.extend_from_slice(input.get(self.buffer.len()..).unwrap_or_default());
+        self.buffer
+            .extend_from_slice(input.get(self.buffer.len()..).unwrap_or_default());
     }
 
     /// Takes note of a frame; `None` if there was none.
@@ -160,7 +163,9 @@ impl<C> CodecFraming<C> {
         self.frame = frame.into();
         let consumed = self.consumed(input);
         // Where the frame began is the codec's secret.
-        self.limits.admit(self.frame.len() as u64).map_err(|error| error.at(consumed))?;
+        self.limits
+            .admit(self.frame.len() as u64)
+            .map_err(|error| error.at(consumed))?;
         Ok(Some(Step::Elsewhere { consumed }))
     }
 
@@ -192,7 +197,10 @@ where
             step => return Ok(step),
         }
         let cut_off = || FrameError::truncated(Part::Body, input.len(), None).at(input.len());
-        let found = self.codec.decode_eof(&mut self.buffer).map_err(|_| cut_off())?;
+        let found = self
+            .codec
+            .decode_eof(&mut self.buffer)
+            .map_err(|_| cut_off())?;
         Ok(match (self.found(found, input)?, self.consumed(input)) {
             (Some(step), _) => step,
             (None, 0) if input.is_empty() => Step::End,

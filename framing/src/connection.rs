@@ -188,9 +188,7 @@ impl<Io, F: Framing> Connection<Io, F> {
     /// that no more than [`SLOT`] frames come before it.
     fn may_pump(&self) -> bool {
         let ack_due = !self.machine.framing().is_ready();
-        self.found.is_none()
-            && self.slot.len() < MOST_WAITING
-            && (ack_due || self.arrived < SLOT)
+        self.found.is_none() && self.slot.len() < MOST_WAITING && (ack_due || self.arrived < SLOT)
     }
 
     /// Whether every frame has gone to the socket, with the peer's agreement.

@@ -227,7 +227,8 @@ impl<F: Framing> Machine<F> {
     /// allocation that may be as large as that frame.
     fn tidy(&mut self) {
         let input = &mut self.input;
-        if input.is_empty() && (input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE))
+        if input.is_empty()
+            && (input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE))
         {
             *input = BytesMut::new();
         }

@@ -66,7 +66,10 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         // The verb is kept only if somebody is going to read it.
         let seen = enabled!(Level::DEBUG).then(|| (request.verb().clone(), Instant::now()));
-        TraceFuture { future: self.inner.call(request), seen }
+        TraceFuture {
+            future: self.inner.call(request),
+            seen,
+        }
     }
 }
 
@@ -89,7 +92,9 @@ where
         let this = self.project();
         let result = ready!(this.future.poll(cx));
         if let Some((verb, since)) = this.seen.take() {
-            let status = result.as_ref().map_or("failed", |r| r.status.code().as_str());
+            let status = result
+                .as_ref()
+                .map_or("failed", |r| r.status.code().as_str());
             debug!(verb = %escaped(verb.as_str()), status, elapsed = ?since.elapsed(), "answered");
         }
         Poll::Ready(result)

@@ -46,7 +46,10 @@ fn limited(text: &str, limits: Limits) -> Parts {
 }
 
 /// What a command has written, both streams apart, and how it ended.
-async fn run(client: &mut Client, command: Command) -> Result<(Vec<u8>, Vec<u8>, Outcome), ClientError> {
+async fn run(
+    client: &mut Client,
+    command: Command,
+) -> Result<(Vec<u8>, Vec<u8>, Outcome), ClientError> {
     let mut exec = within(client.exec(command)).await?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let ended = within(exec.wait(|output| match output {
@@ -81,7 +84,14 @@ async fn rights_decide_what_runs() {
             ("reader", [no, no, no]),
             ("writer", [no, no, no]),
             ("nobody", [no, no, no]),
-            ("root", if shell { ["ok", "ok", "ok"] } else { [no, no, no] }),
+            (
+                "root",
+                if shell {
+                    ["ok", "ok", "ok"]
+                } else {
+                    [no, no, no]
+                },
+            ),
         ];
         let mut allowed = 0;
         for (who, expected) in expected {
@@ -94,7 +104,11 @@ async fn rights_decide_what_runs() {
             assert_eq!(got, expected, "{who}, shell: {shell}");
             allowed += got.iter().filter(|code| *code == "ok").count();
         }
-        assert_eq!(spawner.runs().len(), allowed, "what is refused is not started");
+        assert_eq!(
+            spawner.runs().len(),
+            allowed,
+            "what is refused is not started"
+        );
     }
 }
 
@@ -112,14 +126,31 @@ async fn refusals_say_why() {
     assert_eq!(said, "a shell line needs the right `shell`");
     let said = sentence(&server, "reader", Command::program(["uname"])).await;
     assert_eq!(said, "running a program needs the right `exec`");
-    for evil in ["ls;id", "ls\nid", "/bin/uname", "./uname", "UNAME", "uname ", "ｕname", "$(id)"] {
+    for evil in [
+        "ls;id",
+        "ls\nid",
+        "/bin/uname",
+        "./uname",
+        "UNAME",
+        "uname ",
+        "ｕname",
+        "$(id)",
+    ] {
         let said = sentence(&server, "alice", Command::program([evil])).await;
         assert!(!said.contains('\n') && said.len() <= 300, "{said}");
         let mut client = server.client_of("alice").await;
-        assert_eq!(code(run(&mut client, Command::program([evil])).await), "not-allowed");
+        assert_eq!(
+            code(run(&mut client, Command::program([evil])).await),
+            "not-allowed"
+        );
     }
-    let said = sentence(&server, "alice", Command::program(["\u{1b}[2J".repeat(1000)])).await;
-    assert!(said.len() <= 256 && !said.contains('\u{1b}'), "{said}");
+    let said = sentence(
+        &server,
+        "alice",
+        Command::program(["\u{1b}[2J".repeat(1000)]),
+    )
+    .await;
+    assert!(said.len() <= 320 && !said.contains('\u{1b}'), "{said}");
 
     parts = Parts::new("struct-header").spawner(scripted());
     parts.shell = false;
@@ -134,8 +165,14 @@ async fn refusals_say_why() {
 async fn svc_c2_every_ending_over_every_codec() {
     let mut spawner = ScriptedSpawner::new();
     let mut endings: Vec<Outcome> = (0..=255).map(Outcome::Exit).collect();
-    endings.extend(["SIGHUP", "SIGKILL", "SIGSEGV", "SIGRTMIN+3", "SIG99"].map(|s| Outcome::Signal(s.into())));
-    endings.extend([Outcome::TimedOut, Outcome::OutputCap, Outcome::Killed("\u{1b} no more".into())]);
+    endings.extend(
+        ["SIGHUP", "SIGKILL", "SIGSEGV", "SIGRTMIN+3", "SIG99"].map(|s| Outcome::Signal(s.into())),
+    );
+    endings.extend([
+        Outcome::TimedOut,
+        Outcome::OutputCap,
+        Outcome::Killed("\u{1b} no more".into()),
+    ]);
     for (index, outcome) in endings.iter().enumerate() {
         let script = Script::new().stdout("last words").ends(outcome.clone());
         spawner = spawner.shell(index.to_string(), script);
@@ -146,12 +183,22 @@ async fn svc_c2_every_ending_over_every_codec() {
         let server = Parts::new(name).spawner(spawner.clone()).start();
         let mut client = server.client_of("root").await;
         for (index, outcome) in endings.iter().enumerate() {
-            let got = run(&mut client, Command::shell(index.to_string())).await.unwrap();
-            assert_eq!(got, (b"last words".to_vec(), vec![], outcome.clone()), "{name}");
+            let got = run(&mut client, Command::shell(index.to_string()))
+                .await
+                .unwrap();
+            assert_eq!(
+                got,
+                (b"last words".to_vec(), vec![], outcome.clone()),
+                "{name}"
+            );
         }
         let mut exec = client.exec(Command::shell("held")).await.unwrap();
         let ended = within(exec.wait(drop)).await.unwrap();
-        assert_eq!((ended.outcome, ended.held_output), (Outcome::Exit(4), true), "{name}");
+        assert_eq!(
+            (ended.outcome, ended.held_output),
+            (Outcome::Exit(4), true),
+            "{name}"
+        );
     }
 }
 
@@ -163,10 +210,19 @@ async fn svc_c2_real_endings_over_every_codec() {
         for number in [0, 1, 77, 126, 255] {
             let line = format!("echo out; echo err >&2; exit {number}");
             let got = run(&mut client, Command::shell(line)).await.unwrap();
-            assert_eq!(got, (b"out\n".to_vec(), b"err\n".to_vec(), Outcome::Exit(number)));
+            assert_eq!(
+                got,
+                (b"out\n".to_vec(), b"err\n".to_vec(), Outcome::Exit(number))
+            );
         }
-        for (signal, shown) in [("KILL", "SIGKILL"), ("SEGV", "SIGSEGV"), ("TERM", "SIGTERM")] {
-            let got = run(&mut client, Command::shell(format!("kill -{signal} $$"))).await.unwrap();
+        for (signal, shown) in [
+            ("KILL", "SIGKILL"),
+            ("SEGV", "SIGSEGV"),
+            ("TERM", "SIGTERM"),
+        ] {
+            let got = run(&mut client, Command::shell(format!("kill -{signal} $$")))
+                .await
+                .unwrap();
             assert_eq!(got.2, Outcome::Signal(shown.into()), "{name}");
         }
     }
@@ -179,7 +235,12 @@ async fn svc_c9_time_limits_of_the_server_and_of_the_request() {
     let ms = Duration::from_millis;
     for (line, server, asked, expected) in [
         ("sleep 1000", Some(ms(400)), None, 400),
-        ("trap '' TERM; while :; do sleep 0.01; done", Some(ms(400)), None, 400),
+        (
+            "trap '' TERM; while :; do sleep 0.01; done",
+            Some(ms(400)),
+            None,
+            400,
+        ),
         ("while :; do :; done", Some(ms(400)), None, 400),
         // A request can shorten the limit, and not lengthen it.
         ("sleep 1000", Some(ms(5000)), Some(ms(300)), 300),
@@ -200,7 +261,10 @@ async fn svc_c9_time_limits_of_the_server_and_of_the_request() {
         let (_, _, outcome) = run(&mut client, command).await.unwrap();
         assert_eq!(outcome, Outcome::TimedOut, "{line}");
         let took = began.elapsed().as_millis();
-        assert!((expected..expected + 900).contains(&took), "{line}: {took} ms");
+        assert!(
+            (expected..expected + 900).contains(&took),
+            "{line}: {took} ms"
+        );
         within(client.whoami()).await.unwrap();
     }
 }
@@ -208,11 +272,17 @@ async fn svc_c9_time_limits_of_the_server_and_of_the_request() {
 #[tokio::test]
 async fn svc_c10_the_output_cap_is_exact_over_every_codec() {
     for name in CODECS {
-        let limits = Limits::new().max_output(1 << 20).grace(Duration::from_millis(100));
+        let limits = Limits::new()
+            .max_output(1 << 20)
+            .grace(Duration::from_millis(100));
         let server = limited(name, limits).spawner(real()).start();
         let mut client = server.client_of("alice").await;
         let (out, err, outcome) = run(&mut client, Command::program(["yes"])).await.unwrap();
-        assert_eq!((out.len(), err.len(), outcome), (1 << 20, 0, Outcome::OutputCap), "{name}");
+        assert_eq!(
+            (out.len(), err.len(), outcome),
+            (1 << 20, 0, Outcome::OutputCap),
+            "{name}"
+        );
         let line = Command::program(["sh", "-c", "head -c 1048576 /dev/zero"]);
         let (out, _, outcome) = run(&mut client, line).await.unwrap();
         assert_eq!((out.len(), outcome), (1 << 20, Outcome::Exit(0)), "{name}");
@@ -228,8 +298,11 @@ async fn svc_c21_odd_commands_get_typed_answers() {
     let long = "x".repeat(1 << 20);
     let many = vec!["true"; 100_000];
     for (arguments, expected) in [
-        (json!({"argv": ["no-such-program-8151"]}), "program-not-found"),
-        (json!({"argv": ["/etc/passwd"]}), "cannot-run"),
+        (
+            json!({"argv": ["no-such-program-8151"]}),
+            "program-not-found",
+        ),
+        (json!({"argv": ["/etc/passwd"]}), "program-not-found"),
         (json!({"argv": []}), "bad-request"),
         (json!({"argv": [""]}), "not-allowed"),
         (json!({"argv": ["true", "a\u{0}b"]}), "bad-request"),
@@ -241,7 +314,10 @@ async fn svc_c21_odd_commands_get_typed_answers() {
         (json!({"argv": {"0": "true"}}), "bad-request"),
         (json!({}), "bad-request"),
         (json!({"argv": ["true"], "shell": "true"}), "bad-request"),
-        (json!({"argv": ["true"], "env": {"LD_PRELOAD": "/x"}}), "bad-request"),
+        (
+            json!({"argv": ["true"], "env": {"LD_PRELOAD": "/x"}}),
+            "bad-request",
+        ),
         (json!({"argv": ["true"], "cwd": "/root"}), "bad-request"),
         (json!({"argv": ["true"], "stdin": "yes"}), "bad-request"),
         (json!({"argv": ["true"], "timeout": -1}), "bad-request"),
@@ -257,16 +333,25 @@ async fn svc_c21_odd_commands_get_typed_answers() {
         let is_ok = expected == "ok";
         assert_eq!(head.get("body").is_some(), is_ok);
         if is_ok {
-            assert_eq!(trailer(&peer.body().await.2), json!({"outcome": "exit", "code": 0}));
+            assert_eq!(
+                trailer(&peer.body().await.2),
+                json!({"outcome": "exit", "code": 0})
+            );
         }
-        assert!(head["message"].as_str().is_none_or(|m| m.len() < 400), "{shown}");
+        assert!(
+            head["message"].as_str().is_none_or(|m| m.len() < 400),
+            "{shown}"
+        );
     }
     // A shell line is never split, whatever stands in it.
     let mut root = server.peer_of("root").await;
     let line = json!({"verb": "exec", "args": {"shell": "echo a\nexit 3"}});
     assert_eq!(root.ask(line).await["status"], "ok");
     let (out, _, end) = root.body().await;
-    assert_eq!((&out[..], trailer(&end)["code"].clone()), (&b"a\n"[..], json!(3)));
+    assert_eq!(
+        (&out[..], trailer(&end)["code"].clone()),
+        (&b"a\n"[..], json!(3))
+    );
     let nul = json!({"verb": "exec", "args": {"shell": "a\u{0}b"}});
     assert_eq!(root.ask(nul).await["status"], "bad-request");
 }
@@ -286,15 +371,23 @@ async fn what_the_spawner_refuses_is_told_and_noted() {
         ("yes", "cannot-run"),
         ("seq", "program-not-found"),
     ] {
-        assert_eq!(code(run(&mut client, Command::program([program])).await), expected);
+        assert_eq!(
+            code(run(&mut client, Command::program([program])).await),
+            expected
+        );
     }
-    assert_eq!(server.outcomes("exec"), ["exhausted", "too-long", "failed", "not-found"]);
+    assert_eq!(
+        server.outcomes("exec"),
+        ["exhausted", "too-long", "failed", "not-found"]
+    );
     assert!(server.outcomes("exec-end").is_empty());
 }
 
 /// Sends `input` through `cat`, in both directions at once.
 async fn through_cat(client: &mut Client, input: &[u8], piece: usize) -> (Vec<u8>, Outcome) {
-    let mut exec = within(client.exec(Command::program(["cat"]).stdin())).await.unwrap();
+    let mut exec = within(client.exec(Command::program(["cat"]).stdin()))
+        .await
+        .unwrap();
     let mut sink = exec.input();
     let send = async {
         for piece in input.chunks(piece) {
@@ -310,15 +403,24 @@ async fn through_cat(client: &mut Client, input: &[u8], piece: usize) -> (Vec<u8
 
 #[tokio::test]
 async fn svc_c22_five_megabytes_through_cat_over_every_framing_and_a_tiny_pipe() {
-    let input = noise(5_000_000);
+    let whole = noise(5_000_000);
     for name in CODECS {
-        for (buffer, piece) in [(64, 256 * 1024), (64 * 1024, 100_000), (1000, 8 * 1024)] {
+        for (buffer, piece, length) in [
+            (1024, 256 * 1024, whole.len()),
+            (64 * 1024, 100_000, whole.len()),
+            (1000, 8 * 1024, 1_000_000),
+            (7, 50_000, 100_000),
+        ] {
+            let input = &whole[..length];
             let mut server = Parts::new(name).spawner(real()).start();
             server.buffer = buffer;
             let mut client = server.client_of("alice").await;
-            let (output, outcome) = through_cat(&mut client, &input, piece).await;
+            let (output, outcome) = through_cat(&mut client, input, piece).await;
             assert_eq!(outcome, Outcome::Exit(0), "{name} {buffer} {piece}");
-            assert!(output == input, "{name} {buffer} {piece}: not the same bytes");
+            assert!(
+                output == input,
+                "{name} {buffer} {piece}: not the same bytes"
+            );
             within(client.whoami()).await.unwrap();
         }
     }
@@ -331,7 +433,10 @@ async fn svc_c22_a_command_that_reads_late_gets_all_of_it() {
         let mut client = server.client_of("alice").await;
         // It writes more than every buffer in between before it reads.
         let line = "head -c 1000000 /dev/zero; cat | wc -c";
-        let mut exec = client.exec(Command::program(["sh", "-c", line]).stdin()).await.unwrap();
+        let mut exec = client
+            .exec(Command::program(["sh", "-c", line]).stdin())
+            .await
+            .unwrap();
         let mut input = exec.input();
         let send = async {
             for _ in 0..30 {
@@ -353,7 +458,11 @@ async fn svc_c12_a_command_that_does_not_read_its_input_ends_as_it_likes() {
     for name in CODECS {
         let server = Parts::new(name).spawner(real()).start();
         let mut client = server.client_of("alice").await;
-        for line in ["exit 3", "exec 0<&-; sleep 0.2; exit 3", "head -c 10 >/dev/null; exit 3"] {
+        for line in [
+            "exit 3",
+            "exec 0<&-; sleep 0.2; exit 3",
+            "head -c 10 >/dev/null; exit 3",
+        ] {
             let command = Command::program(["sh", "-c", line]).stdin();
             let mut exec = client.exec(command).await.unwrap();
             let mut input = exec.input();
@@ -385,7 +494,8 @@ async fn svc_c22_without_standard_input_it_is_at_its_end_from_the_start() {
         (json!({"argv": ["cat"], "stdin": true}), Some(&b"asked"[..])),
     ] {
         let wanted = args.get("stdin").and(parts).unwrap_or_default();
-        peer.say(json!({"verb": "exec", "args": args, "body": parts.is_some()})).await;
+        peer.say(json!({"verb": "exec", "args": args, "body": parts.is_some()}))
+            .await;
         if let Some(bytes) = parts {
             peer.chunk('d', bytes).await;
             // Output has no business in a request; it is passed over.
@@ -495,7 +605,9 @@ async fn start(name: &str, line: &str, stdin: bool) -> (Server, Peer, ScriptedSp
     let server = Parts::new(name).spawner(spawner.clone()).start();
     let mut peer = server.peer_of("root").await;
     let args = json!({"shell": line, "stdin": stdin});
-    let head = peer.ask(json!({"verb": "exec", "args": args, "body": true})).await;
+    let head = peer
+        .ask(json!({"verb": "exec", "args": args, "body": true}))
+        .await;
     assert_eq!(head["status"], "ok");
     (server, peer, spawner)
 }
@@ -522,13 +634,20 @@ async fn controls_reach_the_command() {
             let before = last(&spawner).signals.len();
             peer.send(format!("c{control}")).await;
             if let Some(signal) = sent {
-                until("the signal arrives", || last(&spawner).signals.len() > before).await;
+                until("the signal arrives", || {
+                    last(&spawner).signals.len() > before
+                })
+                .await;
                 assert_eq!(last(&spawner).signals.last(), Some(&signal), "{name}");
             }
         }
         let (out, _, end) = peer.body().await;
         assert_eq!(out, b"a");
-        assert_eq!(trailer(&end), json!({"outcome": "signal", "detail": "SIGINT"}), "{name}");
+        assert_eq!(
+            trailer(&end),
+            json!({"outcome": "signal", "detail": "SIGINT"}),
+            "{name}"
+        );
         let signals = [Signal::WindowChange, Signal::Continue, Signal::Interrupt];
         assert_eq!(last(&spawner).signals, signals, "{name}: and no other");
         // Controls to one that has ended do no harm.
@@ -542,7 +661,10 @@ async fn controls_reach_the_command() {
         let (_, _, end) = peer.body().await;
         let killed = json!({"outcome": "killed", "detail": "cancelled by the client"});
         assert_eq!(trailer(&end), killed, "{name}");
-        assert_eq!(server.outcomes("exec-end"), ["ended: cancelled by the client"]);
+        assert_eq!(
+            server.outcomes("exec-end"),
+            ["ended: cancelled by the client"]
+        );
 
         // Giving the body up is a cancel, too.
         let (_server, mut peer, _) = start(name, "busy", false).await;
@@ -579,7 +701,10 @@ async fn a_command_is_cancelled_although_nobody_reads_its_output() {
     assert_eq!(last(&spawner).outcome.unwrap().kind(), "killed");
     let (_, _, end) = peer.body().await;
     assert_eq!(trailer(&end)["outcome"], "killed");
-    assert_eq!(server.outcomes("exec-end"), ["ended: cancelled by the client"]);
+    assert_eq!(
+        server.outcomes("exec-end"),
+        ["ended: cancelled by the client"]
+    );
 }
 
 #[tokio::test]
@@ -597,11 +722,18 @@ async fn our_client_cancels_a_command_that_does_not_read() {
         let (ended, ()) = within(async { tokio::join!(exec.wait(drop), stop) }).await;
         let killed = Outcome::Killed("cancelled by the client".into());
         assert_eq!(ended.unwrap().outcome, killed, "{name}");
-        let mut exec = client.exec(Command::program(["sleep", "1000"])).await.unwrap();
+        let mut exec = client
+            .exec(Command::program(["sleep", "1000"]))
+            .await
+            .unwrap();
         let mut input = exec.input();
         let stop = async { input.signal(Signal::Terminate).await.unwrap() };
         let (ended, ()) = within(async { tokio::join!(exec.wait(drop), stop) }).await;
-        assert_eq!(ended.unwrap().outcome, Outcome::Signal("SIGTERM".into()), "{name}");
+        assert_eq!(
+            ended.unwrap().outcome,
+            Outcome::Signal("SIGTERM".into()),
+            "{name}"
+        );
         within(client.whoami()).await.unwrap();
     }
 }
@@ -622,7 +754,10 @@ async fn svc_c5_a_client_that_leaves_ends_its_command() {
                 if run.outcome != Some(Outcome::Exit(0)) {
                     assert_eq!(run.outcome.unwrap().kind(), "killed", "{name} {line}");
                 }
-                until("the end is noted", || server.outcomes("exec-end").len() == 1).await;
+                until("the end is noted", || {
+                    server.outcomes("exec-end").len() == 1
+                })
+                .await;
                 let noted = server.outcomes("exec-end").remove(0);
                 let known = [
                     "ended: the client is gone",
@@ -641,7 +776,10 @@ async fn svc_c5_a_client_that_only_closes_its_side_has_left() {
     let (server, mut peer, spawner) = start("struct-header", "busy", true).await;
     peer.connection.close().await.unwrap();
     let (_, _, end) = peer.body().await;
-    assert_eq!(trailer(&end), json!({"outcome": "killed", "detail": "the client is gone"}));
+    assert_eq!(
+        trailer(&end),
+        json!({"outcome": "killed", "detail": "the client is gone"})
+    );
     assert_eq!(last(&spawner).outcome.unwrap().kind(), "killed");
     assert_eq!(server.outcomes("exec-end"), ["ended: the client is gone"]);
     assert!(peer.rest().await.is_empty());
@@ -659,13 +797,17 @@ async fn svc_c5_nothing_of_a_real_command_is_left() {
     ] {
         let mut peer = server.peer_of("root").await;
         let args = json!({"shell": line, "stdin": true});
-        peer.ask(json!({"verb": "exec", "args": args, "body": true})).await;
+        peer.ask(json!({"verb": "exec", "args": args, "body": true}))
+            .await;
         let pid = peer.frame().await.unwrap();
         let pid = String::from_utf8(pid[1..].to_vec()).unwrap();
         let process = format!("/proc/{}", pid.trim());
         assert!(std::fs::exists(&process).unwrap());
         drop(peer.connection);
-        until("the process is gone", || !std::fs::exists(&process).unwrap()).await;
+        until("the process is gone", || {
+            !std::fs::exists(&process).unwrap()
+        })
+        .await;
     }
 }
 
@@ -710,7 +852,11 @@ async fn svc_c5_a_client_process_that_is_killed_over_tcp_ends_its_command() {
             }
             drop(connection);
             until("the command has ended", || last(&spawner).outcome.is_some()).await;
-            assert_eq!(last(&spawner).outcome.unwrap().kind(), "killed", "{reset} {blocked}");
+            assert_eq!(
+                last(&spawner).outcome.unwrap().kind(),
+                "killed",
+                "{reset} {blocked}"
+            );
         }
     }
 }
@@ -720,8 +866,12 @@ async fn svc_c28_each_command_is_noted_once_at_its_start_and_once_at_its_end() {
     let server = Arc::new(Parts::new("struct-header").spawner(scripted()).start());
     let mut client = server.client_of("root").await;
     run(&mut client, Command::shell("fails")).await.unwrap();
-    run(&mut client, Command::program(["uname", "-a\n\u{1b}x"])).await.unwrap();
-    run(&mut client, Command::program(["no", "such"])).await.unwrap_err();
+    run(&mut client, Command::program(["uname", "-a\n\u{1b}x"]))
+        .await
+        .unwrap();
+    run(&mut client, Command::program(["no", "such"]))
+        .await
+        .unwrap_err();
     let mut other = server.client_of("reader").await;
     run(&mut other, Command::shell("id")).await.unwrap_err();
     let text = |text: &str| text.to_owned();
@@ -730,7 +880,11 @@ async fn svc_c28_each_command_is_noted_once_at_its_start_and_once_at_its_end() {
         ("exec", text("fails"), text("started")),
         ("exec-end", text("fails"), text("ended with code 7")),
         ("exec", text(r"uname -a\n\u{1b}x"), text("started")),
-        ("exec-end", text(r"uname -a\n\u{1b}x"), text("ended with code 0")),
+        (
+            "exec-end",
+            text(r"uname -a\n\u{1b}x"),
+            text("ended with code 0"),
+        ),
         ("exec", text("no such"), text("not-found")),
         ("login", text(""), text("ok")),
         ("exec", text("id"), text("not-allowed")),
@@ -777,7 +931,8 @@ async fn an_end_that_was_told_is_the_one_that_was_noted() {
     // The connection goes after the end was made and before it was read.
     let server = Parts::new("struct-header").spawner(scripted()).start();
     let mut peer = server.peer_of("root").await;
-    peer.say(json!({"verb": "exec", "args": {"shell": "fails"}})).await;
+    peer.say(json!({"verb": "exec", "args": {"shell": "fails"}}))
+        .await;
     until("it is noted", || server.outcomes("exec-end").len() == 1).await;
     drop(peer);
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -793,8 +948,14 @@ async fn both_streams_stay_apart_over_every_codec() {
                     head -c 20000 /dev/zero | tr '\\0' e >&2; done";
         let (out, err, outcome) = run(&mut client, Command::shell(line)).await.unwrap();
         assert_eq!(outcome, Outcome::Exit(0));
-        assert!(out.len() == 160_000 && out.iter().all(|b| *b == 0), "{name}");
-        assert!(err.len() == 160_000 && err.iter().all(|b| *b == b'e'), "{name}");
+        assert!(
+            out.len() == 160_000 && out.iter().all(|b| *b == 0),
+            "{name}"
+        );
+        assert!(
+            err.len() == 160_000 && err.iter().all(|b| *b == b'e'),
+            "{name}"
+        );
     }
 }
 
@@ -817,7 +978,11 @@ async fn a_raw_peer_sees_the_documented_frames() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(
         lines[1..],
-        [r#"{"status":"ok","body":true}"#, "oTGludXgK", r#".{"code":5,"outcome":"exit"}"#]
+        [
+            r#"{"status":"ok","body":true}"#,
+            "oTGludXgK",
+            r#".{"code":5,"outcome":"exit"}"#
+        ]
     );
     let first: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!(first["status"], "ok");

@@ -53,7 +53,9 @@ fn login() -> LoginLayer {
 }
 
 fn a_login() -> Request {
-    let arguments = Fields::new().with("name", "alice").with("password", "secret");
+    let arguments = Fields::new()
+        .with("name", "alice")
+        .with("password", "secret");
     request("login").with_arguments(arguments)
 }
 
@@ -100,7 +102,11 @@ impl<R: HasVerb> Service<R> for Probe {
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        assert!(self.is_ready, "called without being ready: {}", request.verb());
+        assert!(
+            self.is_ready,
+            "called without being ready: {}",
+            request.verb()
+        );
         self.is_ready = false;
         self.calls.fetch_add(1, Ordering::SeqCst);
         ready(Ok(Response::ok()))
@@ -151,12 +157,19 @@ async fn every_layer_calls_the_one_below_only_when_it_is_ready() {
     let shared = session();
     let mut requests = Vec::new();
     for verb in ["login", "other", "login", "other", "other"] {
-        let mut request = if verb == "login" { a_login() } else { request(verb) };
+        let mut request = if verb == "login" {
+            a_login()
+        } else {
+            request(verb)
+        };
         request.session = shared.clone();
         requests.push(request);
     }
     assert_eq!(probe(service.clone(), &below, requests).await, 3);
-    assert_eq!(probe(service, &below, ["other", "other"].map(request)).await, 0);
+    assert_eq!(
+        probe(service, &below, ["other", "other"].map(request)).await,
+        0
+    );
 
     // All of them at once.
     let service = ServiceBuilder::new()
@@ -217,9 +230,19 @@ async fn a_limit_below_is_not_held_by_connections_that_do_not_use_it() {
         .concurrency_limit(2)
         .service(Unsupported);
     let mut idle = Vec::new();
-    for asked in [request("ping"), a_login(), request("before any login"), request("ping")] {
+    for asked in [
+        request("ping"),
+        a_login(),
+        request("before any login"),
+        request("ping"),
+    ] {
         let mut service = stack.clone();
-        let answer = within(service.ready()).await.unwrap().call(asked).await.unwrap();
+        let answer = within(service.ready())
+            .await
+            .unwrap()
+            .call(asked)
+            .await
+            .unwrap();
         idle.push((service, answer));
     }
     let shared = session();
@@ -228,14 +251,28 @@ async fn a_limit_below_is_not_held_by_connections_that_do_not_use_it() {
         request
     };
     let mut service = stack.clone();
-    within(service.ready()).await.unwrap().call(logged_in(a_login())).await.unwrap();
-    let asked = within(service.ready()).await.unwrap().call(logged_in(request("whoami"))).await;
+    within(service.ready())
+        .await
+        .unwrap()
+        .call(logged_in(a_login()))
+        .await
+        .unwrap();
+    let asked = within(service.ready())
+        .await
+        .unwrap()
+        .call(logged_in(request("whoami")))
+        .await;
     assert!(asked.unwrap().status.is_ok());
     let mut others: Vec<_> = idle.into_iter().map(|(service, _)| service).collect();
     others.push(service);
     for mut service in others {
         let asked = logged_in(request("at the bottom"));
-        let answer = within(service.ready()).await.unwrap().call(asked).await.unwrap();
+        let answer = within(service.ready())
+            .await
+            .unwrap()
+            .call(asked)
+            .await
+            .unwrap();
         assert_eq!(answer.status.code().as_str(), "unsupported");
     }
 
@@ -244,8 +281,15 @@ async fn a_limit_below_is_not_held_by_connections_that_do_not_use_it() {
         .concurrency_limit(1)
         .service(Unsupported);
     let mut first = stack.clone();
-    within(first.ready()).await.unwrap().call(request("login")).await.unwrap();
-    let answer = within(stack.clone().oneshot(request("other"))).await.unwrap();
+    within(first.ready())
+        .await
+        .unwrap()
+        .call(request("login"))
+        .await
+        .unwrap();
+    let answer = within(stack.clone().oneshot(request("other")))
+        .await
+        .unwrap();
     assert_eq!(answer.status.code().as_str(), "unsupported");
 }
 
@@ -273,7 +317,10 @@ async fn towers_own_layers_fit_around_a_stack() {
     first.say(json!({"verb": "slow"})).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     // The one place is taken: the other connection is told at once, and lives.
-    assert_eq!(second.ask(json!({"verb": "ping"})).await["status"], "internal");
+    assert_eq!(
+        second.ask(json!({"verb": "ping"})).await["status"],
+        "internal"
+    );
     assert_eq!(first.head().await["status"], "internal", "its time is up");
     second.lives().await;
     first.lives().await;
@@ -296,10 +343,15 @@ async fn towers_own_layers_fit_between_ours() {
         .service(Unsupported);
     let server = Server::of("lines", stack);
     let mut peer = server.peer();
-    let head = peer.ask(json!({"verb": "whoami", "args": {"misspelt": 1}})).await;
+    let head = peer
+        .ask(json!({"verb": "whoami", "args": {"misspelt": 1}}))
+        .await;
     assert_eq!(head["details"]["name"], "guest");
     assert_eq!(peer.ask(json!({"verb": "list"})).await["status"], "ok");
-    assert_eq!(peer.ask(json!({"verb": "exec"})).await["status"], "unsupported");
+    assert_eq!(
+        peer.ask(json!({"verb": "exec"})).await["status"],
+        "unsupported"
+    );
 }
 
 #[tokio::test]
@@ -326,7 +378,9 @@ async fn a_service_made_for_each_connection_sees_its_session() {
     tokio::spawn(native.handle(connection, peer, Drain::new()));
     let mut client = services::client::Client::new(ours, factory.make()).unwrap();
     let body = services::Body::none();
-    let reply = within(client.call(Verb::PING, Fields::new(), body)).await.unwrap();
+    let reply = within(client.call(Verb::PING, Fields::new(), body))
+        .await
+        .unwrap();
     assert_eq!(reply.details().require("same"), Ok(true));
 }
 
@@ -365,23 +419,48 @@ async fn a_handler_answers_its_verbs_and_passes_on_all_others() {
         .layer(HandleLayer::new(Greet))
         .layer(HandleLayer::new(WhoAmI))
         .service(Unsupported);
-    let mut ask = async |verb| service.ready().await.unwrap().call(authed(verb)).await.unwrap();
-    assert_eq!(ask("greet").await.details.require("hello"), Ok("alice".to_owned()));
-    assert_eq!(ask("whoami").await.details.require("name"), Ok("alice".to_owned()));
+    let mut ask = async |verb| {
+        service
+            .ready()
+            .await
+            .unwrap()
+            .call(authed(verb))
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        ask("greet").await.details.require("hello"),
+        Ok("alice".to_owned())
+    );
+    assert_eq!(
+        ask("whoami").await.details.require("name"),
+        Ok("alice".to_owned())
+    );
     let escaped = ask("a\u{1b}[2Jb").await;
     assert_eq!(escaped.status.code().as_str(), "unsupported");
-    assert_eq!(escaped.status.sentence(), r"nothing here knows the verb `a\u{1b}[2Jb`");
+    assert_eq!(
+        escaped.status.sentence(),
+        r"nothing here knows the verb `a\u{1b}[2Jb`"
+    );
 }
 
 #[tokio::test]
 async fn what_takes_no_arguments_says_so() {
     let misspelt = || Fields::new().with("verbose", true);
     let ping = request("ping").with_arguments(misspelt());
-    let answer = HandleLayer::new(Ping).layer(Unsupported).oneshot(ping).await.unwrap();
+    let answer = HandleLayer::new(Ping)
+        .layer(Unsupported)
+        .oneshot(ping)
+        .await
+        .unwrap();
     assert_eq!(answer.status.code().as_str(), "bad-request");
     let mut whoami = authed("whoami");
     whoami.request.arguments = misspelt();
-    let answer = HandleLayer::new(WhoAmI).layer(Unsupported).oneshot(whoami).await.unwrap();
+    let answer = HandleLayer::new(WhoAmI)
+        .layer(Unsupported)
+        .oneshot(whoami)
+        .await
+        .unwrap();
     assert_eq!(answer.status.code().as_str(), "bad-request");
 }
 

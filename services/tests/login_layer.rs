@@ -68,12 +68,18 @@ async fn svc_b1_nothing_is_reached_before_a_login() {
             peer.say(head.clone()).await;
             // The body of an upload, and a good login behind it: both too late.
             let _ = peer.connection.send("dhello".into()).await;
-            let _ = peer.connection.send(login("alice", PASSWORD).to_string().into()).await;
+            let _ = peer
+                .connection
+                .send(login("alice", PASSWORD).to_string().into())
+                .await;
             answers.push(peer.rest().await);
             peer.ended().await.unwrap();
         }
         let refused = r#"{"status":"not-authenticated","message":"log in first"}"#;
-        assert!(answers.iter().all(|frames| *frames == [refused]), "{name}: {answers:?}");
+        assert!(
+            answers.iter().all(|frames| *frames == [refused]),
+            "{name}: {answers:?}"
+        );
 
         let mut answers = Vec::new();
         for frame in from_a_server {
@@ -95,10 +101,21 @@ async fn svc_b1_nothing_is_reached_before_a_login() {
 #[tokio::test]
 async fn svc_b1_a_failed_login_opens_nothing() {
     let server = Parts::new("struct-header").start();
-    for (name, password) in [("alice", "wrong"), ("alice", ""), ("", PASSWORD), ("eve", PASSWORD)] {
+    for (name, password) in [
+        ("alice", "wrong"),
+        ("alice", ""),
+        ("", PASSWORD),
+        ("eve", PASSWORD),
+    ] {
         let mut peer = server.peer();
-        assert_eq!(peer.ask(login(name, password)).await["status"], "wrong-credentials");
-        assert_eq!(peer.ask(json!({"verb": "list"})).await["status"], "not-authenticated");
+        assert_eq!(
+            peer.ask(login(name, password)).await["status"],
+            "wrong-credentials"
+        );
+        assert_eq!(
+            peer.ask(json!({"verb": "list"})).await["status"],
+            "not-authenticated"
+        );
         assert!(peer.rest().await.is_empty());
     }
     assert_eq!(server.counting.calls(), 0);
@@ -141,9 +158,18 @@ async fn svc_b4_every_failed_login_gets_the_same_bytes() {
         answers.push(peer.frame().await.unwrap());
     }
     let expected = json!({"status": "wrong-credentials", "message": WRONG_CREDENTIALS});
-    assert_eq!(serde_json::from_slice::<Value>(&answers[0]).unwrap(), expected);
-    assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
-    assert_eq!(WRONG_CREDENTIALS.split(' ').next(), Some("用户名或者密码错误"));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&answers[0]).unwrap(),
+        expected
+    );
+    assert!(
+        answers.iter().all(|answer| answer == &answers[0]),
+        "{answers:?}"
+    );
+    assert_eq!(
+        WRONG_CREDENTIALS.split(' ').next(),
+        Some("用户名或者密码错误")
+    );
 }
 
 #[tokio::test]
@@ -168,12 +194,19 @@ async fn svc_b6_broken_input_is_answered_alike_for_names_that_exist_and_do_not()
                 let head = format!(r#"{{"verb":"login","args":{{"name":"{who}{rest}"#);
                 peer.send(head).await;
                 let first = peer.frame().await;
-                let lives = peer.connection.send(r#"{"verb":"ping"}"#.into()).await.is_ok();
+                let lives = peer
+                    .connection
+                    .send(r#"{"verb":"ping"}"#.into())
+                    .await
+                    .is_ok();
                 seen.push((first, lives.then_some(peer.rest_now().await)));
             }
             assert_eq!(seen[0].0, seen[1].0, "{name}: {rest}");
             let said = seen[0].0.as_ref().unwrap().escape_ascii().to_string();
-            assert!(said.contains("bad-request") && !said.contains("alice"), "{said}");
+            assert!(
+                said.contains("bad-request") && !said.contains("alice"),
+                "{said}"
+            );
             assert_eq!(seen[0].1.is_some(), seen[1].1.is_some(), "{name}: {rest}");
         }
         // Cut off within the frame: nothing is said to either.
@@ -235,7 +268,11 @@ async fn svc_b13_a_hundred_tries_in_one_write_are_no_more_than_the_limit() {
         let mut bytes = Vec::new();
         for i in 0..100 {
             // The right one comes last, and too late.
-            let password = if i == 99 { PASSWORD.to_owned() } else { i.to_string() };
+            let password = if i == 99 {
+                PASSWORD.to_owned()
+            } else {
+                i.to_string()
+            };
             let head = login("alice", &password).to_string();
             if name == "struct-header" {
                 bytes.extend((head.len() as u32).to_be_bytes());
@@ -246,7 +283,10 @@ async fn svc_b13_a_hundred_tries_in_one_write_are_no_more_than_the_limit() {
             }
         }
         assert_eq!(io.write(&bytes).await.unwrap(), bytes.len());
-        let connection = Connection::new(Box::new(io) as Box<dyn common::Stream>, server.framing.make());
+        let connection = Connection::new(
+            Box::new(io) as Box<dyn common::Stream>,
+            server.framing.make(),
+        );
         let mut peer = Peer { connection, ended };
         let answers = peer.rest().await;
         assert_eq!(answers.len(), 3, "{name}");
@@ -262,14 +302,23 @@ async fn svc_b13_the_limit_counts_failures_and_a_login_in_time_is_one() {
     let server = Parts::new("struct-header").start();
     let mut peer = server.peer();
     for _ in 0..2 {
-        assert_eq!(peer.ask(login("alice", "wrong")).await["status"], "wrong-credentials");
+        assert_eq!(
+            peer.ask(login("alice", "wrong")).await["status"],
+            "wrong-credentials"
+        );
     }
     peer.login("alice").await;
     assert_eq!(server.outcomes("login"), ["refused", "refused", "ok"]);
     // A second login does not change who one is.
-    assert_eq!(peer.ask(login("root", PASSWORD)).await["status"], "bad-request");
+    assert_eq!(
+        peer.ask(login("root", PASSWORD)).await["status"],
+        "bad-request"
+    );
     let who = peer.ask(json!({"verb": "whoami"})).await;
-    assert_eq!(who["details"], json!({"name": "alice", "rights": ["exec", "read", "write"]}));
+    assert_eq!(
+        who["details"],
+        json!({"name": "alice", "rights": ["exec", "read", "write"]})
+    );
 }
 
 #[tokio::test]
@@ -301,10 +350,16 @@ async fn svc_b14_a_giant_password_does_no_work() {
         let server = parts.start();
         // Longer than a password may be, and within a frame.
         let mut peer = server.peer();
-        assert_eq!(peer.ask(login("alice", &"p".repeat(4000))).await["status"], "wrong-credentials");
+        assert_eq!(
+            peer.ask(login("alice", &"p".repeat(4000))).await["status"],
+            "wrong-credentials"
+        );
         assert_eq!(tries.0.load(Ordering::SeqCst), 0, "{name}");
         // Ten megabytes are not even read.
-        let Peer { mut connection, ended } = server.peer();
+        let Peer {
+            mut connection,
+            ended,
+        } = server.peer();
         let giant = login("alice", &"p".repeat(10 << 20)).to_string();
         let began = Instant::now();
         assert!(within(connection.send(giant.into())).await.is_err());
@@ -321,13 +376,25 @@ async fn svc_b18_a_name_cannot_forge_an_audit_record() {
     parts.max_tries = 100;
     let server = parts.start();
     let mut peer = server.peer();
-    for name in ["x\ny logged in", "\u{1b}[2J", "\u{202e}gnp", &"x".repeat(7000), "} {\"a\":\"b\""] {
-        assert_eq!(peer.ask(login(name, "x")).await["status"], "wrong-credentials");
+    for name in [
+        "x\ny logged in",
+        "\u{1b}[2J",
+        "\u{202e}gnp",
+        &"x".repeat(7000),
+        "} {\"a\":\"b\"",
+    ] {
+        assert_eq!(
+            peer.ask(login(name, "x")).await["status"],
+            "wrong-credentials"
+        );
     }
     let events = server.audit.events();
     assert_eq!(events.len(), 5);
     for event in events {
-        assert!(event.who.len() <= 256 && !event.who.chars().any(char::is_control), "{event:?}");
+        assert!(
+            event.who.len() <= 256 && !event.who.chars().any(char::is_control),
+            "{event:?}"
+        );
         assert!(!event.who.contains('\u{202e}'), "{event:?}");
         assert_eq!(event.outcome, "refused");
     }
@@ -367,7 +434,9 @@ async fn svc_b19_no_password_is_ever_shown() {
 }
 
 /// A server with one place, over memory.
-async fn one_place(deadline: Duration) -> (framing::serve::MemoryConnector, framing::FramingFactory) {
+async fn one_place(
+    deadline: Duration,
+) -> (framing::serve::MemoryConnector, framing::FramingFactory) {
     let accounts = MemoryAccounts::new()
         .with("alice", Password::new(PASSWORD).unwrap(), [Right::Read])
         .unwrap();
@@ -384,7 +453,9 @@ async fn one_place(deadline: Duration) -> (framing::serve::MemoryConnector, fram
     let framing = common::framing("struct-header");
     let (listener, connector) = Memory::new(1024);
     let server = NativeServer::new(make).before_login(8 * 1024, deadline);
-    let server = serve_with(listener, server).framing(framing.clone()).max_connections(1);
+    let server = serve_with(listener, server)
+        .framing(framing.clone())
+        .max_connections(1);
     tokio::spawn(server.into_future());
     (connector, framing)
 }
@@ -402,7 +473,10 @@ async fn svc_b20_the_only_place_is_free_at_the_absolute_deadline() {
             async move {
                 let io = connector.connect().await.unwrap();
                 let mut client = services::client::Client::new(io, framing.make()).unwrap();
-                client.login("alice", Password::new(PASSWORD).unwrap()).await.unwrap();
+                client
+                    .login("alice", Password::new(PASSWORD).unwrap())
+                    .await
+                    .unwrap();
                 Instant::now()
             }
         });
@@ -417,7 +491,9 @@ async fn svc_b20_the_only_place_is_free_at_the_absolute_deadline() {
                 }
                 "body" => {
                     // A request that is answered only when its body has ended.
-                    io.write_all(b"\0\0\0\x1b{\"verb\":\"ping\",\"body\":true}").await.unwrap();
+                    io.write_all(b"\0\0\0\x1b{\"verb\":\"ping\",\"body\":true}")
+                        .await
+                        .unwrap();
                     while io.write_all(b"\0\0\0\x02dx").await.is_ok() {
                         sleep(Duration::from_secs(1)).await;
                     }
@@ -431,7 +507,9 @@ async fn svc_b20_the_only_place_is_free_at_the_absolute_deadline() {
                 "login" => {
                     let head = login("alice", "wrong").to_string();
                     for _ in 0..9 {
-                        io.write_all(&(head.len() as u32).to_be_bytes()).await.unwrap();
+                        io.write_all(&(head.len() as u32).to_be_bytes())
+                            .await
+                            .unwrap();
                         io.write_all(head.as_bytes()).await.unwrap();
                         sleep(Duration::from_secs(1)).await;
                     }
@@ -447,7 +525,10 @@ async fn svc_b20_the_only_place_is_free_at_the_absolute_deadline() {
         };
         let waited = free - began;
         assert!(waited >= Duration::from_secs(9), "{manner}: {waited:?}");
-        assert!(waited <= deadline + Duration::from_millis(100), "{manner}: {waited:?}");
+        assert!(
+            waited <= deadline + Duration::from_millis(100),
+            "{manner}: {waited:?}"
+        );
     }
 }
 
@@ -460,7 +541,10 @@ async fn svc_b20_the_deadline_is_of_no_concern_after_a_login() {
     let late = server.peer();
     sleep(Duration::from_secs(11)).await;
     let Peer { ended, .. } = late;
-    assert!(matches!(native_error(within(ended).await.unwrap()), NativeError::LoginTimeout));
+    assert!(matches!(
+        native_error(within(ended).await.unwrap()),
+        NativeError::LoginTimeout
+    ));
 }
 
 #[tokio::test]
@@ -493,7 +577,10 @@ async fn an_anonymous_identity_is_the_same_for_everybody_and_nobody_logs_in() {
         }));
     let server = common::Server::of("struct-header", stack);
     let mut peer = server.peer();
-    assert_eq!(peer.ask(login("alice", PASSWORD)).await["status"], "unsupported");
+    assert_eq!(
+        peer.ask(login("alice", PASSWORD)).await["status"],
+        "unsupported"
+    );
     let who = peer.ask(json!({"verb": "whoami"})).await;
     assert_eq!(who["details"], json!({"name": "guest", "rights": ["read"]}));
     let session = peer.ask(json!({"verb": "x"})).await;

@@ -13,9 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::{
-    CODECS, Parts, Peer, Server, answer, login, native_error, noise, trailer, within,
-};
+use common::{CODECS, Parts, Peer, Server, answer, login, native_error, noise, trailer, within};
 use framing::{Error, ErrorKind};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -49,13 +47,24 @@ async fn flood(io: &mut (impl AsyncWrite + Unpin), piece: &[u8], most: usize) ->
 
 #[tokio::test]
 async fn svc_a1_a_frame_without_end_is_too_long_before_a_login() {
-    for name in ["delimiter", "lines", r#"{ type = "delimiter", delimiter = "||", escape = "\\" }"#] {
+    for name in [
+        "delimiter",
+        "lines",
+        r#"{ type = "delimiter", delimiter = "||", escape = "\\" }"#,
+    ] {
         let server = Parts::new(name).start();
         let (mut io, ended) = server.connect();
         let taken = within(flood(&mut io, &[b'A'; 32 * 1024], 256 << 20)).await;
         // The limit of 8 KiB, what one read brings beyond it, and the pipe.
-        assert!(taken <= 8 * 1024 + 64 * 1024 + server.buffer, "{name}: {taken} bytes were taken");
-        assert_eq!(frame_error(within(ended).await.unwrap()), ErrorKind::TooLong, "{name}");
+        assert!(
+            taken <= 8 * 1024 + 64 * 1024 + server.buffer,
+            "{name}: {taken} bytes were taken"
+        );
+        assert_eq!(
+            frame_error(within(ended).await.unwrap()),
+            ErrorKind::TooLong,
+            "{name}"
+        );
         let mut said = Vec::new();
         let _ = within(io.read_to_end(&mut said)).await;
         assert!(said.is_empty(), "{name}");
@@ -77,14 +86,19 @@ async fn svc_a1_the_limit_before_a_login_is_exact_and_goes_with_the_login() {
 
             let mut peer = server.peer_of("alice").await;
             peer.send(head).await;
-            assert_eq!(peer.head().await["status"], "bad-request", "{name}: it is too late");
+            assert_eq!(
+                peer.head().await["status"],
+                "bad-request",
+                "{name}: it is too late"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn svc_a2_a_huge_declared_length_is_refused_from_the_header_alone() {
-    let struct_header = |format: &str| format!(r#"{{ type = "struct-header", format = "{format}" }}"#);
+    let struct_header =
+        |format: &str| format!(r#"{{ type = "struct-header", format = "{format}" }}"#);
     let big = |length: u64| length.to_be_bytes().to_vec();
     let small = |length: u32| length.to_be_bytes().to_vec();
     for (name, header) in [
@@ -97,8 +111,14 @@ async fn svc_a2_a_huge_declared_length_is_refused_from_the_header_alone() {
         ("ack-handshake".to_owned(), b"8193\n".to_vec()),
         ("ack-handshake".to_owned(), b"2147483648\n".to_vec()),
         ("ack-handshake".to_owned(), b"4294967295\n".to_vec()),
-        ("ack-handshake".to_owned(), b"9223372036854775808\n".to_vec()),
-        ("ack-handshake".to_owned(), b"18446744073709551615\n".to_vec()),
+        (
+            "ack-handshake".to_owned(),
+            b"9223372036854775808\n".to_vec(),
+        ),
+        (
+            "ack-handshake".to_owned(),
+            b"18446744073709551615\n".to_vec(),
+        ),
     ] {
         let server = Parts::new(&name).start();
         let (mut io, ended) = server.connect();
@@ -128,9 +148,11 @@ async fn svc_a5_a_body_that_is_cut_off_is_never_a_success() {
             let rest = if within_a_frame {
                 let end = format!(".{{\"digest\":\"{digest}\"}}");
                 let wire = match name {
-                    "struct-header" => {
-                        [&u32::try_from(end.len()).unwrap().to_be_bytes(), end.as_bytes()].concat()
-                    }
+                    "struct-header" => [
+                        &u32::try_from(end.len()).unwrap().to_be_bytes(),
+                        end.as_bytes(),
+                    ]
+                    .concat(),
                     "ack-handshake" => format!("{}\n{end}", end.len()).into_bytes(),
                     _ => format!("{end}\n").into_bytes(),
                 };
@@ -147,7 +169,11 @@ async fn svc_a5_a_body_that_is_cut_off_is_never_a_success() {
             }
             let mut reader = server.peer_of("reader").await;
             let list = reader.ask(json!({"verb": "list"})).await;
-            assert_eq!(list["details"]["files"], json!([]), "{name}: nothing was stored");
+            assert_eq!(
+                list["details"]["files"],
+                json!([]),
+                "{name}: nothing was stored"
+            );
         }
     }
 }
@@ -163,7 +189,10 @@ async fn svc_a5_one_byte_too_many_is_the_next_frame_and_no_frame() {
     peer.connection.get_mut().shutdown().await.unwrap();
     assert!(peer.rest().await.is_empty());
     let Peer { ended, .. } = peer;
-    assert_eq!(frame_error(within(ended).await.unwrap()), ErrorKind::Truncated);
+    assert_eq!(
+        frame_error(within(ended).await.unwrap()),
+        ErrorKind::Truncated
+    );
 }
 
 /// What the server writes in answer to each of these, and how its side ends.
@@ -192,14 +221,21 @@ async fn svc_a8_acknowledgements_out_of_turn() {
     let announcement = format!("ok{}\n", answer.len());
 
     // Before anything was announced.
-    assert_eq!(frame_error(converse(&[("ok", "")]).await), ErrorKind::Malformed);
+    assert_eq!(
+        frame_error(converse(&[("ok", "")]).await),
+        ErrorKind::Malformed
+    );
     // Twice: the second one agrees to nothing.
     let steps = [(&*request, &*announcement), ("okok", answer)];
     assert_eq!(frame_error(converse(&steps).await), ErrorKind::Malformed);
     // Something else: no body goes out.
     for wrong in ["oK", "OK", "no", "ko", "o\n"] {
         let steps = [(&*request, &*announcement), (wrong, "")];
-        assert_eq!(frame_error(converse(&steps).await), ErrorKind::Refused, "{wrong}");
+        assert_eq!(
+            frame_error(converse(&steps).await),
+            ErrorKind::Refused,
+            "{wrong}"
+        );
     }
     // With something glued to it that is no announcement.
     let steps = [(&*request, &*announcement), ("okPAYLOAD", answer)];
@@ -253,7 +289,10 @@ async fn svc_a8_a_peer_that_stops_agreeing_in_the_middle_is_given_up() {
     assert_eq!(peer.head().await["status"], "ok");
     let Peer { connection, ended } = peer;
     let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
-    assert_eq!(frame_error(ended.expect("it ends").unwrap()), ErrorKind::Timeout);
+    assert_eq!(
+        frame_error(ended.expect("it ends").unwrap()),
+        ErrorKind::Timeout
+    );
     drop(connection);
 }
 
@@ -261,7 +300,9 @@ async fn svc_a8_a_peer_that_stops_agreeing_in_the_middle_is_given_up() {
 async fn svc_a11_other_protocols_are_closed_and_echoed_nothing() {
     let http = b"POST /exec HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\n\
         {\"verb\":\"exec\",\"args\":{\"argv\":[\"uname\"]}}\n";
-    let mut hello = vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
+    let mut hello = vec![
+        0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03,
+    ];
     hello.extend(noise(500));
     let ssh = b"SSH-2.0-OpenSSH_9.9 marker\r\n";
     let random = noise(1024);
@@ -276,7 +317,10 @@ async fn svc_a11_other_protocols_are_closed_and_echoed_nothing() {
             within(io.read_to_end(&mut said)).await.unwrap();
             let ended = within(ended).await.unwrap();
             let shown = said.escape_ascii().to_string();
-            assert!(said.is_empty() || shown.contains("bad-request"), "{name}: {shown}");
+            assert!(
+                said.is_empty() || shown.contains("bad-request"),
+                "{name}: {shown}"
+            );
             assert!(said.is_empty() == ended.is_err(), "{name}: {shown}");
             // Of whatever they sent, no four bytes together come back.
             let fixed = b"{\"status\":\"bad-request\",\"message\":\"a frame is neither a head, nor a chunk, nor an end\"}\n";
@@ -330,7 +374,10 @@ async fn what_is_no_head_is_a_bad_request_and_the_last_one() {
                 let _ = peer.connection.send("{\"verb\":\"ping\"}".into()).await;
                 let answer = peer.head().await;
                 assert_eq!(answer["status"], "bad-request", "{head}");
-                assert!(answer["message"].as_str().is_some_and(|m| m.len() < 400), "{head}");
+                assert!(
+                    answer["message"].as_str().is_some_and(|m| m.len() < 400),
+                    "{head}"
+                );
                 assert!(peer.rest().await.is_empty(), "{head}");
                 peer.ended().await.unwrap();
             }
@@ -355,14 +402,9 @@ async fn deep_and_long_json_is_refused_in_few_words() {
 }
 
 /// A stack that collects a body and answers, and one that answers with a body while it collects.
-fn collecting() -> impl Service<
-    Request,
-    Response = Response,
-    Error = Infallible,
-    Future: Send,
-> + Clone
-+ Send
-+ Sync {
+fn collecting()
+-> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync
+{
     ServiceBuilder::new()
         .layer(answer("collect", async |request: Request| {
             let _ = request.body.collect(1 << 20).await;
@@ -427,13 +469,26 @@ async fn what_is_no_part_of_a_body_is_a_bad_request_and_the_last_one() {
 
 #[tokio::test]
 async fn a_frame_that_is_too_long_within_a_body_ends_the_connection() {
-    let server = Server::of(r#"{ type = "struct-header", max_frame = "1KiB" }"#, collecting());
+    let server = Server::of(
+        r#"{ type = "struct-header", max_frame = "1KiB" }"#,
+        collecting(),
+    );
     let mut peer = server.peer();
     peer.say(json!({"verb": "collect", "body": true})).await;
-    peer.connection.get_mut().write_all(&[0, 0, 4, 1]).await.unwrap();
-    assert!(peer.rest().await.is_empty(), "no answer, and certainly no success");
+    peer.connection
+        .get_mut()
+        .write_all(&[0, 0, 4, 1])
+        .await
+        .unwrap();
+    assert!(
+        peer.rest().await.is_empty(),
+        "no answer, and certainly no success"
+    );
     let Peer { ended, .. } = peer;
-    assert_eq!(frame_error(within(ended).await.unwrap()), ErrorKind::TooLong);
+    assert_eq!(
+        frame_error(within(ended).await.unwrap()),
+        ErrorKind::TooLong
+    );
 }
 
 #[tokio::test]
@@ -463,7 +518,9 @@ async fn svc_h6_a_failing_or_panicking_service_costs_one_request() {
         }))
         .service(tower::service_fn(|request: Request| {
             assert_ne!(request.verb.as_str(), "call", "on demand, when called");
-            ready(Err::<Response, BoxError>("it failed: a secret reason".into()))
+            ready(Err::<Response, BoxError>(
+                "it failed: a secret reason".into(),
+            ))
         }));
     for name in CODECS {
         let server = Server::of(name, stack.clone());
@@ -478,7 +535,10 @@ async fn svc_h6_a_failing_or_panicking_service_costs_one_request() {
                 let head = peer.head().await;
                 assert_eq!(head["status"], "internal", "{verb}");
                 let said = head.to_string();
-                assert!(!said.contains("secret") && !said.contains("demand"), "{said}");
+                assert!(
+                    !said.contains("secret") && !said.contains("demand"),
+                    "{said}"
+                );
             }
         }
         for verb in ["body", "lost"] {
@@ -520,7 +580,10 @@ async fn a_service_that_takes_nothing_more_says_so_once() {
     let mut peer = server.peer();
     assert_eq!(peer.ask(json!({"verb": "x"})).await["status"], "ok");
     // Its body is not waited for: the connection is at its end.
-    assert_eq!(peer.ask(json!({"verb": "x", "body": true})).await["status"], "internal");
+    assert_eq!(
+        peer.ask(json!({"verb": "x", "body": true})).await["status"],
+        "internal"
+    );
     assert!(peer.rest().await.is_empty());
     peer.ended().await.unwrap();
 }
@@ -632,7 +695,9 @@ async fn a_peer_that_sends_without_end_while_its_agreement_is_due_is_bounded() {
     let peer = server.peer();
     let (mut sink, mut stream) = peer.connection.split();
     let send = async {
-        sink.send("{\"verb\":\"both\",\"body\":true}".into()).await.unwrap();
+        sink.send("{\"verb\":\"both\",\"body\":true}".into())
+            .await
+            .unwrap();
         let chunk = common::chunk(&server.framing.make(), 'd', &noise(200_000));
         let mut sent = 0;
         while sink.send(chunk.clone().into()).await.is_ok() {

@@ -133,7 +133,9 @@ where
     let mut lines: Vec<String> = Vec::new();
     let mut answered = 0;
     while answered < REQUESTS {
-        let frame = within(frames.next()).await.expect("every request is answered");
+        let frame = within(frames.next())
+            .await
+            .expect("every request is answered");
         let (kind, rest) = (char::from(frame[0]), frame.slice(1..));
         match kind {
             '{' => {
@@ -152,7 +154,11 @@ where
                 lines.push(String::from_utf8(frame.to_vec()).unwrap());
             }
             kind => {
-                let bytes = if text { STANDARD.decode(&rest).unwrap() } else { rest.to_vec() };
+                let bytes = if text {
+                    STANDARD.decode(&rest).unwrap()
+                } else {
+                    rest.to_vec()
+                };
                 let shown = format!("{kind}{}", bytes.escape_ascii());
                 match lines.last_mut().filter(|last| last.starts_with(kind)) {
                     Some(last) => last.push_str(&shown[1..]),
@@ -181,7 +187,9 @@ async fn ordinary(name: &str) -> Vec<String> {
         }
     };
     let stream = Box::pin(stream.map(Result::unwrap));
-    within(async { tokio::join!(send, transcript(stream, is_text(name))) }).await.1
+    within(async { tokio::join!(send, transcript(stream, is_text(name))) })
+        .await
+        .1
 }
 
 #[tokio::test]
@@ -210,12 +218,21 @@ async fn a_session_gives_what_it_must() {
     ];
     assert_eq!(transcript.len(), begins.len(), "{transcript:#?}");
     for (line, begin) in transcript.iter().zip(begins) {
-        assert!(line.starts_with(begin), "{line} does not begin with {begin}");
+        assert!(
+            line.starts_with(begin),
+            "{line} does not begin with {begin}"
+        );
     }
     let content = noise(1500);
     assert_eq!(transcript[12], format!("d{}", content.escape_ascii()));
-    assert_eq!(transcript[15], format!("d{}", content[1400..].escape_ascii()));
-    assert_eq!(transcript[13], transcript[16], "the digest is that of the whole file");
+    assert_eq!(
+        transcript[15],
+        format!("d{}", content[1400..].escape_ascii())
+    );
+    assert_eq!(
+        transcript[13], transcript[16],
+        "the digest is that of the whole file"
+    );
 }
 
 #[tokio::test]
@@ -274,7 +291,11 @@ async fn svc_a7_everything_in_one_write_gives_the_same_answers_in_the_same_order
                 bytes.push(b'\n');
             }
         }
-        assert_eq!(io.write(&bytes).await.unwrap(), bytes.len(), "one write takes it all");
+        assert_eq!(
+            io.write(&bytes).await.unwrap(),
+            bytes.len(),
+            "one write takes it all"
+        );
         let stream = Connection::new(io, server.framing.make()).map(Result::unwrap);
         let answers = transcript(Box::pin(stream), is_text(name)).await;
         assert_eq!(answers, ordinary(name).await, "{name}");
@@ -350,7 +371,9 @@ async fn svc_a9_delimiters_in_commands_and_files_survive() {
         let spawner = ScriptedSpawner::new().program("cat", Script::new().copy_stdin());
         let server = Parts::new(text).spawner(spawner.clone()).start();
         let mut client = server.client_of("alice").await;
-        let evil = ["||", "|", "\n", "\r\n", "\r", "o", "\\", "\\||", "a||b", "\n\n", "ok"];
+        let evil = [
+            "||", "|", "\n", "\r\n", "\r", "o", "\\", "\\||", "a||b", "\n\n", "ok",
+        ];
         for mark in evil {
             let word = format!("{mark}middle{mark}{mark}end{mark}");
             let mut exec = client
@@ -416,7 +439,11 @@ async fn a_body_that_nobody_reads_is_thrown_away() {
         }
         peer.send(".").await;
         assert_eq!(peer.head().await["status"], "ok", "{name}");
-        assert_eq!(peer.ask(json!({"verb": "deaf"})).await["status"], "ok", "{name}");
+        assert_eq!(
+            peer.ask(json!({"verb": "deaf"})).await["status"],
+            "ok",
+            "{name}"
+        );
     }
 }
 
@@ -436,7 +463,11 @@ async fn a_body_given_up_reaches_the_service_as_such() {
         .service(Unsupported);
     let server = Server::of("lines", stack);
     let mut peer = server.peer();
-    for end in ["!{\"status\":\"cancelled\",\"message\":\"enough\"}", ".", ".{\"a\":1}"] {
+    for end in [
+        "!{\"status\":\"cancelled\",\"message\":\"enough\"}",
+        ".",
+        ".{\"a\":1}",
+    ] {
         peer.say(json!({"verb": "store", "body": true})).await;
         peer.chunk('d', b"some").await;
         peer.send(end).await;
@@ -461,7 +492,9 @@ async fn an_answer_that_does_not_fit_into_a_frame_says_so() {
     let stack = ServiceBuilder::new()
         .layer(answer("much", async |_| {
             let details = Fields::new().with("much", "x".repeat(70_000));
-            Response::ok().with_details(details).with_body(Body::from("never sent"))
+            Response::ok()
+                .with_details(details)
+                .with_body(Body::from("never sent"))
         }))
         .service(Unsupported);
     let server = Server::of(r#"{ type = "struct-header", format = "!H" }"#, stack);
@@ -469,8 +502,14 @@ async fn an_answer_that_does_not_fit_into_a_frame_says_so() {
     let head = peer.ask(json!({"verb": "much"})).await;
     assert_eq!(head["status"], "too-long");
     assert_eq!(head.get("body"), None);
-    assert!(head["message"].as_str().unwrap().contains("65535"), "{head}");
-    assert_eq!(peer.ask(json!({"verb": "other"})).await["status"], "unsupported");
+    assert!(
+        head["message"].as_str().unwrap().contains("65535"),
+        "{head}"
+    );
+    assert_eq!(
+        peer.ask(json!({"verb": "other"})).await["status"],
+        "unsupported"
+    );
 }
 
 #[tokio::test]
@@ -480,7 +519,10 @@ async fn a_request_that_does_not_fit_into_a_frame_is_not_sent() {
     let long = Command::program(["cat".to_owned(), "x".repeat(70_000)]);
     let error = within(client.exec(long)).await.unwrap_err();
     assert!(
-        matches!(error, ClientError::Call(CallError::TooLong { limit: 65_535, .. })),
+        matches!(
+            error,
+            ClientError::Call(CallError::TooLong { limit: 65_535, .. })
+        ),
         "{error}"
     );
     assert!(!error.is_connection_lost());
@@ -491,7 +533,9 @@ async fn a_request_that_does_not_fit_into_a_frame_is_not_sent() {
 async fn chunks_are_cut_to_the_limit_that_holds_before_a_login() {
     // A service outside of the login answers while frames are still small.
     let stack = ServiceBuilder::new()
-        .layer(answer("much", async |_| Response::ok().with_body(Body::from(noise(100_000)))))
+        .layer(answer("much", async |_| {
+            Response::ok().with_body(Body::from(noise(100_000)))
+        }))
         .service(Unsupported);
     let make = tower::service_fn(move |_| {
         let stack = stack.clone();
@@ -508,7 +552,9 @@ async fn chunks_are_cut_to_the_limit_that_holds_before_a_login() {
         tokio::spawn(native.handle(connection, peer, Drain::new()));
         let mut client = Client::new(ours, factory.make()).unwrap();
         let verb = services::Verb::from_static("much");
-        let mut reply = within(client.call(verb, Fields::new(), Body::none())).await.unwrap();
+        let mut reply = within(client.call(verb, Fields::new(), Body::none()))
+            .await
+            .unwrap();
         let mut got = Vec::new();
         while let Some(part) = within(reply.next()).await {
             if let Part::Data(bytes) = part.unwrap() {
@@ -558,18 +604,27 @@ async fn a_drain_finishes_the_present_request_and_takes_no_other() {
         .service(Unsupported);
     let server = Server::of("struct-header", stack);
     let mut idle = server.peer();
-    assert_eq!(idle.ask(json!({"verb": "x"})).await["status"], "unsupported");
+    assert_eq!(
+        idle.ask(json!({"verb": "x"})).await["status"],
+        "unsupported"
+    );
     let mut busy = server.peer();
     busy.say(json!({"verb": "work"})).await;
     busy.say(json!({"verb": "work"})).await;
-    common::until("the request has begun", || calls.load(Ordering::SeqCst) == 1).await;
+    common::until("the request has begun", || {
+        calls.load(Ordering::SeqCst) == 1
+    })
+    .await;
     server.drain.request();
     assert!(idle.rest().await.is_empty());
     idle.ended().await.unwrap();
     go.notify_one();
     assert_eq!(busy.head().await["status"], "ok");
     assert_eq!(busy.body().await.0, b"done");
-    assert!(busy.rest().await.is_empty(), "the second request is not taken");
+    assert!(
+        busy.rest().await.is_empty(),
+        "the second request is not taken"
+    );
     busy.ended().await.unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
@@ -604,14 +659,19 @@ async fn a_service_that_does_not_read_stops_the_reading_of_the_socket() {
     let server = Server::of("struct-header", stack);
     let (mut io, _ended) = server.connect();
     let head = br#"{"verb":"idle","body":true}"#;
-    io.write_all(&u32::try_from(head.len()).unwrap().to_be_bytes()).await.unwrap();
+    io.write_all(&u32::try_from(head.len()).unwrap().to_be_bytes())
+        .await
+        .unwrap();
     io.write_all(head).await.unwrap();
     let mut frame = Vec::from(10_001_u32.to_be_bytes());
     frame.push(b'd');
     frame.extend([1; 10_000]);
     let written = fill(&mut io, &frame, 64 << 20).await;
     // Four parts for the service, one frame ahead, the read buffer, the pipe.
-    assert!(written < 400_000, "{written} bytes were taken that nobody reads");
+    assert!(
+        written < 400_000,
+        "{written} bytes were taken that nobody reads"
+    );
     assert!(written > 64 * 1024, "{written}");
 
     // It was only held back: all arrives in the end.
@@ -665,7 +725,9 @@ async fn a_pipelining_client_is_answered_over_every_framing() {
     for name in CODECS {
         let stack = ServiceBuilder::new()
             .layer(answer("echo", async |request: Request| {
-                Response::ok().with_details(request.arguments).with_body(Body::from(noise(50_000)))
+                Response::ok()
+                    .with_details(request.arguments)
+                    .with_body(Body::from(noise(50_000)))
             }))
             .service(Unsupported);
         let mut server = Server::of(name, stack);
@@ -694,7 +756,10 @@ async fn a_pipelining_client_is_answered_over_every_framing() {
 async fn a_version_that_is_not_spoken_is_refused_by_number() {
     let server = Server::of("lines", Unsupported);
     let mut peer = server.peer();
-    assert_eq!(peer.ask(json!({"v": 1, "verb": "x"})).await["status"], "unsupported");
+    assert_eq!(
+        peer.ask(json!({"v": 1, "verb": "x"})).await["status"],
+        "unsupported"
+    );
     let head = peer.ask(json!({"v": 2, "verb": "x"})).await;
     assert_eq!(head["status"], "bad-request");
     assert!(head["message"].as_str().unwrap().contains('2'), "{head}");
@@ -714,7 +779,11 @@ async fn a_login_is_answered_like_any_request_that_has_a_body() {
     assert_eq!(peer.head().await["status"], "ok");
     peer.lives().await;
     let password = Password::new(PASSWORD).unwrap();
-    assert!(within(server.client().login("alice", password)).await.is_ok());
+    assert!(
+        within(server.client().login("alice", password))
+            .await
+            .is_ok()
+    );
     let end = trailer(b".{\"a\":1}");
     assert_eq!(end["a"], 1);
 }

@@ -27,12 +27,20 @@ const FRAMINGS: [&str; 6] = [
 
 fn start(framing: &FramingFactory) -> MemoryConnector {
     let accounts = MemoryAccounts::new()
-        .with("alice", Password::new("secret").unwrap(), [Right::Exec, Right::Read, Right::Write])
+        .with(
+            "alice",
+            Password::new("secret").unwrap(),
+            [Right::Exec, Right::Read, Right::Write],
+        )
         .unwrap()
         .with("root", Password::new("toor").unwrap(), [Right::Shell])
         .unwrap();
     let login = LoginLayer::new(Authenticator::new(accounts)).max_tries(3);
-    let exec = Exec::new(ProcessSpawner::new("/"), Allow::new(["echo", "cat", "head"]).unwrap()).shell(true);
+    let exec = Exec::new(
+        ProcessSpawner::new("/"),
+        Allow::new(["echo", "cat", "head"]).unwrap(),
+    )
+    .shell(true);
     let files = Files::new(MemoryStore::new());
     let stack = ServiceBuilder::new()
         .layer(HandleLayer::new(Ping))
@@ -47,7 +55,11 @@ fn start(framing: &FramingFactory) -> MemoryConnector {
     });
     let (listener, connector) = Memory::new(64 * 1024);
     let server = NativeServer::new(make).before_login(8 * 1024, Duration::from_secs(10));
-    tokio::spawn(serve_with(listener, server).framing(framing.clone()).into_future());
+    tokio::spawn(
+        serve_with(listener, server)
+            .framing(framing.clone())
+            .into_future(),
+    );
     connector
 }
 
@@ -62,13 +74,22 @@ async fn every_framing_carries_every_service() {
         let connector = start(&framing);
         let mut client = client(&connector, &framing).await;
         client.ping().await.unwrap();
-        let wrong = client.login("alice", Password::new("guess").unwrap()).await.unwrap_err();
+        let wrong = client
+            .login("alice", Password::new("guess").unwrap())
+            .await
+            .unwrap_err();
         assert!(wrong.is_wrong_credentials(), "{text}: {wrong}");
-        let account = client.login("alice", Password::new("secret").unwrap()).await.unwrap();
+        let account = client
+            .login("alice", Password::new("secret").unwrap())
+            .await
+            .unwrap();
         assert_eq!(account.name, "alice");
         assert_eq!(client.whoami().await.unwrap(), account);
 
-        let mut exec = client.exec(Command::program(["head", "-c", "300000", "/dev/zero"])).await.unwrap();
+        let mut exec = client
+            .exec(Command::program(["head", "-c", "300000", "/dev/zero"]))
+            .await
+            .unwrap();
         let mut zeros = 0;
         let ended = exec
             .wait(|output| match output {
@@ -80,9 +101,16 @@ async fn every_framing_carries_every_service() {
             })
             .await
             .unwrap();
-        assert_eq!((zeros, ended.outcome), (300_000, Outcome::Exit(0)), "{text}");
+        assert_eq!(
+            (zeros, ended.outcome),
+            (300_000, Outcome::Exit(0)),
+            "{text}"
+        );
 
-        let mut exec = client.exec(Command::program(["cat"]).stdin()).await.unwrap();
+        let mut exec = client
+            .exec(Command::program(["cat"]).stdin())
+            .await
+            .unwrap();
         let mut input = exec.input();
         let feed = async {
             for _ in 0..10 {
@@ -92,16 +120,32 @@ async fn every_framing_carries_every_service() {
         };
         let mut count = 0;
         let (ended, ()) = tokio::join!(exec.wait(|output| count += output.bytes().len()), feed);
-        assert_eq!((count, ended.unwrap().outcome), (1_000_000, Outcome::Exit(0)), "{text}");
+        assert_eq!(
+            (count, ended.unwrap().outcome),
+            (1_000_000, Outcome::Exit(0)),
+            "{text}"
+        );
 
         let name: FileName = "空 格.bin".parse().unwrap();
         let content: Vec<u8> = (0..1_000_000u32).map(|i| (i * 7 % 251) as u8).collect();
         let uploaded = client
-            .put(&name, Some(content.len() as u64), false, std::io::Cursor::new(content.clone()))
+            .put(
+                &name,
+                Some(content.len() as u64),
+                false,
+                std::io::Cursor::new(content.clone()),
+            )
             .await
             .unwrap();
-        let again = client.put(&name, None, false, std::io::Cursor::new(vec![1])).await.unwrap_err();
-        assert_eq!(again.status().unwrap().code().as_str(), "already-exists", "{text}");
+        let again = client
+            .put(&name, None, false, std::io::Cursor::new(vec![1]))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            again.status().unwrap().code().as_str(),
+            "already-exists",
+            "{text}"
+        );
         let listed = client.list_all().await.unwrap();
         assert_eq!(listed.len(), 1);
         let mut download = client.get(&name).await.unwrap();

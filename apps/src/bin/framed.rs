@@ -34,7 +34,13 @@ struct Arguments {
     config: Option<PathBuf>,
 
     /// Where accounts and files are kept without --config
-    #[arg(long, env = "FRAMED_DATA", value_name = "FOLDER", default_value = "framed-data", global = true)]
+    #[arg(
+        long,
+        env = "FRAMED_DATA",
+        value_name = "FOLDER",
+        default_value = "framed-data",
+        global = true
+    )]
     data: PathBuf,
 
     /// What is logged, such as `debug` or `services=debug` [default: RUST_LOG, or info]
@@ -90,7 +96,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => {}
         Some(Command::Account(command)) => {
             let config = configuration(arguments)?;
-            let accounts = config.accounts.context("the configuration names no accounts file")?;
+            let accounts = config
+                .accounts
+                .context("the configuration names no accounts file")?;
             let file = &accounts.file;
             if let (AccountCommand::Add { .. }, Some(folder)) = (command, file.parent()) {
                 first_start::private_folder(folder)?;
@@ -123,7 +131,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => {
             let (config, password) = first_start::prepare(&arguments.data)?;
             if let Some(password) = password {
-                println!("created the account {} with the password {password}", first_start::ADMIN);
+                println!(
+                    "created the account {} with the password {password}",
+                    first_start::ADMIN
+                );
                 println!("(it is shown this once; `framed account passwd` changes it)");
             }
             config

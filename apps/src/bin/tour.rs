@@ -46,7 +46,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
         }
     };
-    let options = Options { size: arguments.size, tamper: arguments.tamper };
+    let options = Options {
+        size: arguments.size,
+        tamper: arguments.tamper,
+    };
     let result = match terminal::init_log(arguments.log.as_deref(), "error") {
         Ok(()) => tour::run(&options).await,
         Err(error) => Err(error),

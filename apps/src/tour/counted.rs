@@ -22,7 +22,10 @@ pub struct Counts {
 impl Counts {
     /// Bytes sent and received since the start.
     pub fn now(&self) -> (u64, u64) {
-        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.received.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -49,7 +52,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Counted<Io> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
         let read = buffer.filled().len() - before;
-        self.counts.received.fetch_add(read as u64, Ordering::Relaxed);
+        self.counts
+            .received
+            .fetch_add(read as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
@@ -61,7 +66,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Counted<Io> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.counts.sent.fetch_add(written as u64, Ordering::Relaxed);
+        self.counts
+            .sent
+            .fetch_add(written as u64, Ordering::Relaxed);
         Poll::Ready(Ok(written))
     }
 
@@ -71,7 +78,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Counted<Io> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
-        self.counts.sent.fetch_add(written as u64, Ordering::Relaxed);
+        self.counts
+            .sent
+            .fetch_add(written as u64, Ordering::Relaxed);
         Poll::Ready(Ok(written))
     }
 

@@ -72,7 +72,11 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     make_file(&source, options.size.as_u64())?;
     let mut steps = Vec::new();
     for (listen, address) in config.listen.iter().zip(addresses) {
-        let address = if options.tamper { tamper::tamper(address).await? } else { address };
+        let address = if options.tamper {
+            tamper::tamper(address).await?
+        } else {
+            address
+        };
         let mut walk = Walk {
             framing: listen.framing.factory.name().to_owned(),
             counts: Arc::default(),
@@ -112,8 +116,13 @@ impl Walk<'_> {
         let mut client = Client::new(io, framing.make())?;
 
         self.step("wrong password", async {
-            match client.login(first_start::ADMIN, Password::new("guess")?).await {
-                Err(error) if error.is_wrong_credentials() => Ok((0, "refused, as it must be".into())),
+            match client
+                .login(first_start::ADMIN, Password::new("guess")?)
+                .await
+            {
+                Err(error) if error.is_wrong_credentials() => {
+                    Ok((0, "refused, as it must be".into()))
+                }
                 Err(error) => Err(error.into()),
                 Ok(_) => bail!("a wrong password was taken"),
             }
@@ -121,13 +130,17 @@ impl Walk<'_> {
         .await?;
 
         self.step("login", async {
-            let account = client.login(first_start::ADMIN, Password::new(password)?).await?;
+            let account = client
+                .login(first_start::ADMIN, Password::new(password)?)
+                .await?;
             Ok((0, format!("as {}", account.name)))
         })
         .await?;
 
         self.step("exec", async {
-            let mut exec = client.exec(Command::program(["seq", "1", "2000000"])).await?;
+            let mut exec = client
+                .exec(Command::program(["seq", "1", "2000000"]))
+                .await?;
             let (mut hasher, mut count) = (Digest::hasher(), 0);
             let ended = exec
                 .wait(|output| {
@@ -137,8 +150,15 @@ impl Walk<'_> {
                     }
                 })
                 .await?;
-            ensure!(ended.outcome == Outcome::Exit(0), "it ended with {}", ended.outcome);
-            ensure!(hasher.digest() == expected_output(), "its output is not what it wrote");
+            ensure!(
+                ended.outcome == Outcome::Exit(0),
+                "it ended with {}",
+                ended.outcome
+            );
+            ensure!(
+                hasher.digest() == expected_output(),
+                "its output is not what it wrote"
+            );
             Ok((count, "exit 0, every byte".into()))
         })
         .await?;
@@ -151,7 +171,10 @@ impl Walk<'_> {
             .step("upload", async {
                 let file = uploading.wrap_async_read(file);
                 let uploaded = client.put(&name, Some(size), true, file).await?;
-                Ok((uploaded.size, format!("stored, blake3 {}", short(&uploaded.digest))))
+                Ok((
+                    uploaded.size,
+                    format!("stored, blake3 {}", short(&uploaded.digest)),
+                ))
             })
             .await;
         uploading.finish_and_clear();
@@ -171,7 +194,9 @@ impl Walk<'_> {
         let downloading = bar(size, "download");
         let downloaded = self
             .step("download", async {
-                let mut download = client.get_version(&chosen.name, Some(chosen.version)).await?;
+                let mut download = client
+                    .get_version(&chosen.name, Some(chosen.version))
+                    .await?;
                 let target = source.with_file_name("downloaded.bin");
                 let mut target = BufWriter::new(File::create(target)?);
                 while let Some(bytes) = download.read().await? {
@@ -180,8 +205,14 @@ impl Walk<'_> {
                 }
                 target.flush()?;
                 let (there, here) = (download.digest(), digest_of(source)?);
-                ensure!(there == here, "the digests differ: {here} was sent, {there} came back");
-                Ok((chosen.size, format!("the same bytes, blake3 {}", short(&there))))
+                ensure!(
+                    there == here,
+                    "the digests differ: {here} was sent, {there} came back"
+                );
+                Ok((
+                    chosen.size,
+                    format!("the same bytes, blake3 {}", short(&there)),
+                ))
             })
             .await;
         downloading.finish_and_clear();
@@ -208,7 +239,9 @@ impl Walk<'_> {
                 Err(error) => Err(format!("{error:#}")),
             },
         });
-        result.map(drop).with_context(|| format!("the step `{name}`"))
+        result
+            .map(drop)
+            .with_context(|| format!("the step `{name}`"))
     }
 }
 
@@ -282,7 +315,14 @@ fn show(steps: &[Step]) {
             },
         ]
     };
-    let header = ["framing", "step", "payload bytes", "socket bytes", "time", "result"];
+    let header = [
+        "framing",
+        "step",
+        "payload bytes",
+        "socket bytes",
+        "time",
+        "result",
+    ];
     if io::stdout().is_terminal() {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED).set_header(header);
@@ -293,7 +333,10 @@ fn show(steps: &[Step]) {
         return;
     }
     let line = |c: [String; 6]| {
-        println!("{:<14} {:<14} {:>13} {:>12} {:>12}  {}", c[0], c[1], c[2], c[3], c[4], c[5]);
+        println!(
+            "{:<14} {:<14} {:>13} {:>12} {:>12}  {}",
+            c[0], c[1], c[2], c[3], c[4], c[5]
+        );
     };
     line(header.map(str::to_owned));
     steps.iter().for_each(|step| line(cells(step)));

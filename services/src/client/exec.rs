@@ -94,12 +94,16 @@ impl ExecInput {
     /// Sends a signal to the command's process group.
     pub async fn signal(&mut self, signal: Signal) -> Result<(), Unread> {
         let name = signal.to_string();
-        self.sender.send(Part::Control(Fields::new().with("signal", name))).await
+        self.sender
+            .send(Part::Control(Fields::new().with("signal", name)))
+            .await
     }
 
     /// Ends the command.
     pub async fn cancel(&mut self) -> Result<(), Unread> {
-        self.sender.send(Part::Control(Fields::new().with("cancel", true))).await
+        self.sender
+            .send(Part::Control(Fields::new().with("cancel", true)))
+            .await
     }
 }
 

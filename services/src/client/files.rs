@@ -79,7 +79,11 @@ impl Client {
             arguments.set("overwrite", true);
         }
         let sent = Arc::new(OnceLock::new());
-        let source = Source { content, hasher: Digest::hasher(), sent: sent.clone() };
+        let source = Source {
+            content,
+            hasher: Digest::hasher(),
+            sent: sent.clone(),
+        };
         let body = Body::from_stream(stream::unfold(Some(source), async |source| {
             source?.next().await
         }));
@@ -145,7 +149,9 @@ impl Client {
             }
             files.extend(page.files);
             if files.len() > MAX_FILES {
-                return Err(ClientError::Nonsense(format!("more than {MAX_FILES} files")));
+                return Err(ClientError::Nonsense(format!(
+                    "more than {MAX_FILES} files"
+                )));
             }
             match page.next {
                 Some(next) => after = Some(next),
@@ -186,17 +192,25 @@ impl Client {
         let reply = self.call(Verb::GET, arguments, Body::none()).await?;
         let file = remote_file(reply.details())?;
         if file.name != *name || version.is_some_and(|version| version != file.version) {
-            return Err(ClientError::Nonsense("another file than the one asked for".to_owned()));
+            return Err(ClientError::Nonsense(
+                "another file than the one asked for".to_owned(),
+            ));
         }
         if !reply.has_body() || have.count() > file.size {
             return Err(ClientError::Nonsense("a file without its bytes".to_owned()));
         }
-        Ok(Download { reply, file, hasher: have })
+        Ok(Download {
+            reply,
+            file,
+            hasher: have,
+        })
     }
 
     /// Removes a file.
     pub async fn remove(&mut self, name: &FileName) -> Result<(), ClientError> {
-        self.ask(Verb::REMOVE, Fields::new().with("name", name)).await.map(drop)
+        self.ask(Verb::REMOVE, Fields::new().with("name", name))
+            .await
+            .map(drop)
     }
 }
 
@@ -222,17 +236,23 @@ impl Download<'_> {
                 Some(Ok(Part::Data(bytes))) => {
                     self.hasher.update(&bytes);
                     if self.hasher.count() > self.file.size {
-                        return Err(ClientError::Nonsense("more bytes than announced".to_owned()));
+                        return Err(ClientError::Nonsense(
+                            "more bytes than announced".to_owned(),
+                        ));
                     }
                     return Ok(Some(bytes));
                 }
                 Some(Ok(Part::End(trailer))) => {
                     let digest: Digest = trailer.require("digest")?;
                     if self.hasher.count() < self.file.size {
-                        return Err(ClientError::Nonsense("fewer bytes than announced".to_owned()));
+                        return Err(ClientError::Nonsense(
+                            "fewer bytes than announced".to_owned(),
+                        ));
                     }
                     if self.hasher.digest() != digest {
-                        return Err(ClientError::Nonsense("a digest that is not the file's".to_owned()));
+                        return Err(ClientError::Nonsense(
+                            "a digest that is not the file's".to_owned(),
+                        ));
                     }
                     return Ok(None);
                 }
@@ -273,7 +293,10 @@ impl<R: AsyncRead + Unpin> Source<R> {
                 Ok(_) => {}
                 Err(error) => {
                     let _ = self.sent.set(Read::Failed(error.kind()));
-                    let status = Status::new(Code::from_static("cancelled"), "the client could not read it");
+                    let status = Status::new(
+                        Code::from_static("cancelled"),
+                        "the client could not read it",
+                    );
                     return Some((Err(BodyError::Aborted(status)), None));
                 }
             }

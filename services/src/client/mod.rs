@@ -66,7 +66,8 @@ impl ClientError {
 
     /// Whether the name or the password was wrong.
     pub fn is_wrong_credentials(&self) -> bool {
-        self.status().is_some_and(|status| *status.code() == Code::WRONG_CREDENTIALS)
+        self.status()
+            .is_some_and(|status| *status.code() == Code::WRONG_CREDENTIALS)
     }
 
     /// Whether the connection went away in the middle.
@@ -166,6 +167,9 @@ fn account(details: &Fields) -> Result<Account, ClientError> {
     let rights: Vec<String> = details.require("rights")?;
     Ok(Account {
         name: details.require("name")?,
-        rights: rights.iter().filter_map(|right| right.parse().ok()).collect(),
+        rights: rights
+            .iter()
+            .filter_map(|right| right.parse().ok())
+            .collect(),
     })
 }

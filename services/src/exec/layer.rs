@@ -15,15 +15,18 @@ use tokio::{io::AsyncWriteExt, task::JoinHandle};
 use tracing::Instrument;
 
 use super::{
-    Allow, Command, Ended, Event, Handle as Process, Limits, Outcome, Output, Running, Setup,
-    Spawner, Stdin,
+    Allow, Command, Denied, Ended, Event, Handle as Process, Limits, Outcome, Output, Running,
+    Setup, Spawner, Stdin,
 };
 use crate::{
     Authed, Body, BodyError, Code, FieldError, Fields, Handle, HandleLayer, Part, Request,
     Response, Session, Status, Verb,
     audit::{Audit, AuditEvent, LogAudit},
+    escape::escaped,
     login::{Identity, Right},
 };
+
+const PROGRAM_NOT_FOUND: Code = Code::from_static("program-not-found");
 
 /// Why a command is ended whose client has asked for it.
 const CANCELLED: &str = "cancelled by the client";
@@ -112,9 +115,7 @@ impl Exec {
                 Err(not_allowed("running a program needs the right `exec`"))
             }
             Asked::Vector(program, arguments) => {
-                let path = self.allow.check(&program).map_err(|denied| {
-                    not_allowed(crate::escape::escaped(&denied.to_string()).to_string())
-                })?;
+                let path = self.allow.check(&program).map_err(refused)?;
                 Ok(Command::arguments(path, arguments))
             }
         }
@@ -146,11 +147,11 @@ impl Exec {
             record.note("exec", error.kind());
             let code = match error.kind() {
                 "exhausted" => Code::BUSY,
-                "not-found" => Code::from_static("program-not-found"),
+                "not-found" => PROGRAM_NOT_FOUND,
                 "invalid-command" | "too-long" => Code::BAD_REQUEST,
                 _ => Code::from_static("cannot-run"),
             };
-            Status::new(code, crate::escape::escaped(&error.to_string()).to_string())
+            Status::new(code, escaped(&error.to_string()).to_string())
         })?;
         record.note("exec", "started");
         let stdin = running.take_stdin();
@@ -181,6 +182,23 @@ impl fmt::Debug for Exec {
             .field("shell", &self.shell)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
+    }
+}
+
+fn refused(denied: Denied) -> Status {
+    match denied {
+        Denied::NotListed { program } => {
+            let program = program.to_string_lossy();
+            not_allowed(format!(
+                "the program `{}` is not on this server's list",
+                escaped(&program)
+            ))
+        }
+        Denied::NotInstalled { program } => {
+            let program = program.to_string_lossy();
+            let sentence = format!("the program `{}` is not installed here", escaped(&program));
+            Status::new(PROGRAM_NOT_FOUND, sentence)
+        }
     }
 }
 

@@ -65,10 +65,10 @@ mod supervisor;
 #[cfg(unix)]
 mod survey;
 
-pub use layer::Exec;
 pub use command::{Allow, AllowError, Command, CommandError, Denied, SEARCH_PATH};
 #[cfg(unix)]
 pub use descriptors::mark_inherited_descriptors_close_on_exec;
+pub use layer::Exec;
 pub use outcome::{Ended, Event, Outcome, Output};
 #[cfg(unix)]
 pub use process::ProcessSpawner;

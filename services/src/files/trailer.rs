@@ -112,19 +112,27 @@ mod tests {
         let wrong = ABC.replace('b', "c");
         let agreed = |asked, digest, sha256| {
             let result = digests(asked).agree(&says(digest, sha256));
-            result.map(|digest| digest.to_string()).map_err(|status| status.code().clone())
+            result
+                .map(|digest| digest.to_string())
+                .map_err(|status| status.code().clone())
         };
         assert_eq!(agreed(None, Some(&blake3), None), Ok(blake3.clone()));
         assert_eq!(agreed(None, None, Some(ABC)), Err(Code::BAD_REQUEST));
         assert_eq!(agreed(Some(true), None, Some(ABC)), Ok(blake3.clone()));
         let upper = ABC.to_uppercase();
         assert_eq!(agreed(Some(true), None, Some(&upper)), Ok(blake3.clone()));
-        assert_eq!(agreed(Some(true), Some(&blake3), None), Err(Code::BAD_REQUEST));
+        assert_eq!(
+            agreed(Some(true), Some(&blake3), None),
+            Err(Code::BAD_REQUEST)
+        );
         assert_eq!(agreed(Some(true), None, None), Err(Code::BAD_REQUEST));
         let mismatch = Err(Code::from_static("digest-mismatch"));
         assert_eq!(agreed(Some(true), None, Some(&wrong)), mismatch);
         assert_eq!(agreed(Some(true), Some(&blake3), Some(&wrong)), mismatch);
         // A wrong BLAKE3 digest is refused by the store, so it must reach it.
-        assert_eq!(agreed(Some(true), Some(&wrong), Some(ABC)), Ok(wrong.clone()));
+        assert_eq!(
+            agreed(Some(true), Some(&wrong), Some(ABC)),
+            Ok(wrong.clone())
+        );
     }
 }

@@ -73,13 +73,18 @@ impl LoginLayer {
 
     /// Answers a login.
     async fn log_in(self, request: Request) -> Response {
-        let Request { arguments, session, .. } = request;
+        let Request {
+            arguments, session, ..
+        } = request;
         if let Err(error) = arguments.only(&["name", "password"]) {
             return Status::from(error).into();
         }
         if session.identity().is_some() {
-            return Status::new(Code::BAD_REQUEST, "somebody is logged in on this connection already")
-                .into();
+            return Status::new(
+                Code::BAD_REQUEST,
+                "somebody is logged in on this connection already",
+            )
+            .into();
         }
         let name: String = match arguments.require("name") {
             Ok(name) => name,
@@ -96,7 +101,9 @@ impl LoginLayer {
                     Address::Tcp(remote) => Source::from(*remote),
                     _ => Source::LOCAL,
                 };
-                self.authenticator.authenticate(&name, password, source).await
+                self.authenticator
+                    .authenticate(&name, password, source)
+                    .await
             }
             Err(_) => Err(Refused::Credentials),
         };
@@ -108,8 +115,9 @@ impl LoginLayer {
 
     fn admit(&self, session: &Session, identity: Arc<Identity>) -> Response {
         self.note(session, &identity.name, "ok");
-        let details =
-            Fields::new().with("name", &identity.name).with("rights", identity.rights);
+        let details = Fields::new()
+            .with("name", &identity.name)
+            .with("rights", identity.rights);
         session.log_in(identity);
         Response::ok().with_details(details)
     }
@@ -129,13 +137,16 @@ impl LoginLayer {
     }
 
     fn note(&self, session: &Session, name: &str, outcome: &'static str) {
-        self.audit.record(AuditEvent::new(session, name, "login", "", outcome));
+        self.audit
+            .record(AuditEvent::new(session, name, "login", "", outcome));
     }
 }
 
 impl fmt::Debug for LoginLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginLayer").field("max_tries", &self.max_tries).finish_non_exhaustive()
+        f.debug_struct("LoginLayer")
+            .field("max_tries", &self.max_tries)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,7 +154,10 @@ impl<S> Layer<S> for LoginLayer {
     type Service = Login<S>;
 
     fn layer(&self, inner: S) -> Login<S> {
-        Login { layer: self.clone(), inner }
+        Login {
+            layer: self.clone(),
+            inner,
+        }
     }
 }
 
@@ -218,7 +232,9 @@ pub struct AnonymousLayer {
 impl AnonymousLayer {
     /// Everybody is `identity`.
     pub fn new(identity: impl Into<Arc<Identity>>) -> Self {
-        Self { identity: identity.into() }
+        Self {
+            identity: identity.into(),
+        }
     }
 }
 
@@ -226,7 +242,10 @@ impl<S> Layer<S> for AnonymousLayer {
     type Service = Anonymous<S>;
 
     fn layer(&self, inner: S) -> Anonymous<S> {
-        Anonymous { identity: self.identity.clone(), inner }
+        Anonymous {
+            identity: self.identity.clone(),
+            inner,
+        }
     }
 }
 

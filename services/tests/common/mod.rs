@@ -25,7 +25,9 @@ use services::{
     client::Client,
     exec::{Allow, Exec, Limits, ScriptedSpawner, Spawner},
     files::{Files, MemoryStore, Store},
-    login::{Attempts, Authenticator, HashCost, LoginLayer, MemoryAccounts, Password, Right, Unlimited},
+    login::{
+        Attempts, Authenticator, HashCost, LoginLayer, MemoryAccounts, Password, Right, Unlimited,
+    },
     native::{NativeError, NativeServer},
 };
 use tokio::{
@@ -362,7 +364,10 @@ impl Server {
 }
 
 /// Any byte stream.
-pub(crate) trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream:
+    tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin
+{
+}
 
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -438,7 +443,10 @@ impl Peer {
 
     /// Checks that the connection lives.
     pub(crate) async fn lives(&mut self) {
-        assert_eq!(self.ask(json!({"verb": "ping"})).await, json!({"status": "ok"}));
+        assert_eq!(
+            self.ask(json!({"verb": "ping"})).await,
+            json!({"status": "ok"})
+        );
     }
 
     /// How the server's side ended.
