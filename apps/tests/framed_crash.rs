@@ -224,45 +224,36 @@ fn frame(server: &Framed, words: &[&str]) -> Child {
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Commands that sleep, each with the number it sleeps for as its mark.
-fn sleepers(mark: &str) -> [(&'static str, Vec<String>); 4] {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+fn sleepers(mark: &str) -> [(&'static str, Vec<String>); 6] {
+    let plain = ["exec", "--", "sleep", mark].map(str::to_owned).to_vec();
+    let line = |line: &str| {
+        let line = line.replace("MARK", mark);
+        ["exec", "--shell", &line].map(str::to_owned).to_vec()
+    };
     [
-        ("plain", words(&["exec", "--", "sleep", mark])),
-        (
-            "grandchild",
-            words(&[
-                "exec",
-                "--shell",
-                &format!("(sleep {mark} & sleep {mark}) & sleep {mark}"),
-            ]),
-        ),
+        ("plain", plain),
+        ("grandchild", line("(sleep MARK & sleep MARK) & sleep MARK")),
         (
             "deaf to TERM",
-            words(&[
-                "exec",
-                "--shell",
-                &format!("trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}"),
-            ]),
+            line("trap '' TERM; sleep MARK & sleep MARK; sleep MARK"),
         ),
+        ("stopped", line("sleep MARK & kill -STOP $$")),
+        ("session of its own", line("setsid sleep MARK & sleep MARK")),
         (
-            "orphan that holds the output",
-            words(&[
-                "exec",
-                "--shell",
-                &format!("sleep {mark} & cat | sleep {mark}"),
-            ]),
+            "holder of the output",
+            line("sleep MARK & cat | sleep MARK"),
         ),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn svc_c_a_killed_client_leaves_no_process_of_its_command() {
+async fn svc_c5_a_killed_client_leaves_no_process_of_its_command() {
     let _alone = alone().await;
     let place = Place::new(EVERYBODY);
     let server = place.start();
     let mut running = 0;
     for (number, delay) in [0, 5, 20, 60, 120].into_iter().enumerate() {
-        for kind in 0..4 {
+        for kind in 0..6 {
             // No other process on this machine sleeps for this long.
             let mark = format!("86{}.{}{kind}", server.pid(), number);
             let (what, words) = sleepers(&mark)[kind].clone();
@@ -295,7 +286,7 @@ async fn svc_c_a_killed_client_leaves_no_process_of_its_command() {
         }
     }
     assert!(
-        running >= 20,
+        running >= 30,
         "only {running} processes ran when their client was killed"
     );
     server.client(FRAMING).await.ping().await.unwrap();
@@ -303,7 +294,7 @@ async fn svc_c_a_killed_client_leaves_no_process_of_its_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn svc_c_a_connection_that_is_reset_leaves_no_process_of_its_command() {
+async fn svc_c5_a_connection_that_is_reset_leaves_no_process_of_its_command() {
     let _alone = alone().await;
     let place = Place::new(EVERYBODY);
     let server = place.start();

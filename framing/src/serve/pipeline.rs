@@ -119,6 +119,8 @@ pub struct Pipeline<T, S: Service<Bytes>> {
     waiting: FuturesOrdered<Waiting<S::Future>>,
     /// Bytes of the requests in `waiting`.
     waiting_bytes: usize,
+    /// A request that has been read, until the service is ready for it.
+    request: Option<Bytes>,
     /// The next response in order, until the transport has room.
     response: Option<Bytes>,
     /// Where a response is polled for the first time. It becomes the queue's place for it only if
@@ -141,6 +143,7 @@ impl<T, S: Service<Bytes>> Pipeline<T, S> {
             options: PipelineOptions::default(),
             waiting: FuturesOrdered::new(),
             waiting_bytes: 0,
+            request: None,
             response: None,
             place: None,
             closing: false,
@@ -253,33 +256,42 @@ where
     /// Reads a request and begins to answer it. Pending when nothing can or may be read.
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let this = self.project();
-        if *this.closing
-            || this.response.is_some()
+        if this.response.is_some()
             || this.waiting.len() >= this.options.max_in_flight
             || *this.waiting_bytes >= this.options.max_bytes
         {
             return Poll::Pending;
         }
+        if this.request.is_none() {
+            if *this.closing {
+                return Poll::Pending;
+            }
+            match ready!(this.transport.poll_next(cx)) {
+                Some(Ok(frame)) => *this.request = Some(frame),
+                Some(Err(Error::Frame(error))) if error.is_recoverable() => {
+                    let failed = State::Done(Some(Err(Failure::Unreadable(error))));
+                    this.waiting.push_back(Waiting {
+                        state: failed,
+                        bytes: 0,
+                    });
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Err(error)) => {
+                    *this.closing = true;
+                    *this.error = Some(error.into());
+                    return Poll::Ready(Ok(()));
+                }
+                None => {
+                    *this.closing = true;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        // Only now: a service that is ready may have reserved something for us, such as one of the
+        // permits of a limit, and an idle connection must not keep it from the others.
         ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
-        let frame = match ready!(this.transport.poll_next(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(Error::Frame(error))) if error.is_recoverable() => {
-                let failed = State::Done(Some(Err(Failure::Unreadable(error))));
-                this.waiting.push_back(Waiting {
-                    state: failed,
-                    bytes: 0,
-                });
-                return Poll::Ready(Ok(()));
-            }
-            Some(Err(error)) => {
-                *this.closing = true;
-                *this.error = Some(error.into());
-                return Poll::Ready(Ok(()));
-            }
-            None => {
-                *this.closing = true;
-                return Poll::Ready(Ok(()));
-            }
+        let Some(frame) = this.request.take() else {
+            return Poll::Pending;
         };
         let bytes = frame.len();
         let mut place = this.place.take().unwrap_or_else(|| Box::pin(None));
@@ -331,7 +343,7 @@ where
                 continue;
             }
             let mut this = self.as_mut().project();
-            if idle && *this.closing {
+            if idle && *this.closing && this.request.is_none() {
                 ready!(this.transport.poll_close(cx))?;
                 return Poll::Ready(this.error.take().map_or(Ok(()), Err));
             }

@@ -67,6 +67,8 @@ cases! {
         .says("30s").gives_back(b"hello").writes("5\n");
     a10_not_before_its_time: case(ACK).send(b"hello").wait(TIMEOUT - A_MOMENT).read(b"ok").gives([])
         .writes("5\nhello");
+    a10_an_ack_ends_the_wait: case(ACK).send(b"hello").read(b"ok").wait(TIMEOUT).gives([])
+        .writes("5\nhello");
     a11_an_ack_that_is_late: case(ACK).send(b"hello").wait(TIMEOUT).read(b"ok")
         .gives(["timeout @0"]).writes("5\n");
     a12_both_at_once: case(ACK).send(b"hello").read(b"5\nokworld").eof()

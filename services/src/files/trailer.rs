@@ -56,6 +56,11 @@ impl Digests {
     pub(super) fn agree(&self, trailer: &Fields) -> Result<Digest, Status> {
         let theirs: Option<Digest> = trailer.get("digest")?;
         let Some(ours) = self.sha256() else {
+            if theirs.is_none() && trailer.names().any(|name| name == "sha256") {
+                let sentence = "a `sha256` in place of the `digest` must be announced: \
+                                the request has to say `sha256: true`";
+                return Err(Status::new(Code::BAD_REQUEST, sentence));
+            }
             return Ok(theirs.map_or_else(|| trailer.require("digest"), Ok)?);
         };
         match trailer.get::<String>("sha256")? {
@@ -117,7 +122,13 @@ mod tests {
                 .map_err(|status| status.code().clone())
         };
         assert_eq!(agreed(None, Some(&blake3), None), Ok(blake3.clone()));
+        assert_eq!(agreed(None, None, None), Err(Code::BAD_REQUEST));
         assert_eq!(agreed(None, None, Some(ABC)), Err(Code::BAD_REQUEST));
+        let unannounced = digests(None).agree(&says(None, Some(ABC))).unwrap_err();
+        assert!(
+            unannounced.sentence().contains("`sha256: true`"),
+            "{unannounced}"
+        );
         assert_eq!(agreed(Some(true), None, Some(ABC)), Ok(blake3.clone()));
         let upper = ABC.to_uppercase();
         assert_eq!(agreed(Some(true), None, Some(&upper)), Ok(blake3.clone()));

@@ -110,6 +110,7 @@ impl Caller {
             status,
             details: head.details,
             has_body: head.body,
+            last: None,
         };
         if !reply.has_body {
             reply.exchange.finish().await?;
@@ -186,6 +187,8 @@ pub struct Reply<'a> {
     details: Fields,
     /// Parts are still to come.
     has_body: bool,
+    /// The last part, until the connection is in step again.
+    last: Option<Result<Part, BodyError>>,
 }
 
 impl Reply<'_> {
@@ -208,28 +211,27 @@ impl Reply<'_> {
     ///
     /// Cancel safe, as long as the reply itself is kept.
     pub async fn next(&mut self) -> Option<Result<Part, BodyError>> {
-        if !self.has_body {
-            return None;
-        }
-        let frame = poll_fn(|cx| self.exchange.poll_frame(cx)).await;
-        let piece = frame.and_then(|frame| Ok(self.exchange.caller.wire.read_piece(frame)?));
-        let part = match piece {
-            Ok(Piece::Part(part)) => Ok(part),
-            Ok(Piece::Aborted(error)) => {
-                self.has_body = false;
-                // The connection is in step again.
-                let _ = self.exchange.finish().await;
-                return Some(Err(error));
+        if self.has_body {
+            let frame = poll_fn(|cx| self.exchange.poll_frame(cx)).await;
+            let piece = frame.and_then(|frame| Ok(self.exchange.caller.wire.read_piece(frame)?));
+            let part = match piece {
+                Ok(Piece::Part(part)) => Ok(part),
+                Ok(Piece::Aborted(error)) => Err(error),
+                Err(_) => {
+                    self.has_body = false;
+                    return Some(Err(BodyError::ConnectionLost));
+                }
+            };
+            if !matches!(part, Ok(Part::End(_)) | Err(_)) {
+                return Some(part);
             }
-            Err(_) => {
-                self.has_body = false;
-                return Some(Err(BodyError::ConnectionLost));
-            }
-        };
-        if let Ok(Part::End(_)) = part {
             self.has_body = false;
+            self.last = Some(part);
+        }
+        if self.last.is_some() {
+            // It stays here meanwhile: a future that is dropped must not take the end with it.
             let _ = self.exchange.finish().await;
         }
-        Some(part)
+        self.last.take()
     }
 }
