@@ -102,6 +102,12 @@ impl Part {
     }
 }
 
+impl Part {
+    fn article(self) -> &'static str {
+        if self == Self::Ack { "an" } else { "a" }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -349,15 +355,20 @@ impl fmt::Display for FrameError {
             }
             (ErrorKind::Truncated, _, _, Some(part)) => match need {
                 Some(need) => {
+                    let article = part.article();
                     write!(
                         f,
-                        "the stream ended inside a {part}: {have} of {need} bytes had come"
+                        "the stream ended inside {article} {part}: {have} of {need} bytes had come"
                     )?;
                 }
-                None => write!(
-                    f,
-                    "the stream ended before a {part}, {have} bytes into a frame"
-                )?,
+                None => {
+                    let article = part.article();
+                    let s = if *have == 1 { "" } else { "s" };
+                    write!(
+                        f,
+                        "the stream ended before {article} {part}, {have} byte{s} into a frame"
+                    )?;
+                }
             },
             _ => f.write_str(&self.0.message)?,
         }

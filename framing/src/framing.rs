@@ -61,7 +61,8 @@ pub enum Carries {
 /// 2. a repeated call without new bytes changes nothing and gives the same answer;
 /// 3. a declared length is checked with [`Limits::admit`](crate::Limits::admit) before anything
 ///    else; memory grows with what has arrived;
-/// 4. no byte is searched again and again: remember how far you have looked;
+/// 4. no byte is searched again and again: remember how far you have looked; a header without a
+///    size of its own (digits up to a mark) has a bound, or a peer could send one without end;
 /// 5. what the protocol itself must answer goes to `out`.
 ///
 /// **Errors.** An error is final; the driver keeps it, with the stream offset and the first bytes,

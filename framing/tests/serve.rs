@@ -615,3 +615,25 @@ async fn a_dialled_connection_is_a_connection() {
         .map_err(Error::from);
     assert!(error.is_err());
 }
+
+#[tokio::test]
+async fn a_file_where_a_socket_should_be_is_left_alone() {
+    let folder = std::env::temp_dir().join(format!("framing-file-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("precious");
+    std::fs::write(&path, "data").unwrap();
+    let error = Unix::bind(&path).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(std::fs::read(&path).unwrap(), b"data");
+
+    // Nor is a successor's socket removed when its predecessor goes.
+    let socket = folder.join("socket");
+    let first = Unix::bind(&socket).await.unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    let second = Unix::bind(&socket).await.unwrap();
+    drop(first);
+    assert!(socket.exists());
+    drop(second);
+    assert!(!socket.exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -215,8 +215,7 @@ impl<R: HasVerb> Service<R> for Unsupported {
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let verb = crate::escape::escaped(request.verb().as_str()).to_string();
-        let sentence = format!("nothing here knows the verb `{verb}`");
+        let sentence = format!("nothing here knows the verb `{}`", request.verb());
         ready(Ok(Status::new(Code::UNSUPPORTED, sentence).into()))
     }
 }

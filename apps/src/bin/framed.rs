@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// `admin` when it makes it.
 #[derive(Debug, Parser)]
 #[command(
+    name = "framed",
     version,
     after_help = "Examples:
   framed                                  serve on loopback, keep everything in ./framed-data

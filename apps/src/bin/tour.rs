@@ -16,6 +16,7 @@ use clap::Parser;
 /// differs.
 #[derive(Debug, Parser)]
 #[command(
+    name = "tour",
     version,
     after_help = "Examples:
   tour                the whole tour

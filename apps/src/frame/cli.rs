@@ -83,16 +83,13 @@ const DECODE_EXAMPLES: &str = r#"Examples:
   printf 'a||b||' | frame decode --framing '{ type = "delimiter", delimiter = "||" }'
   printf '350a\n6f6e65\nwait\n' | frame decode --framing ack-handshake --chunks
 
-Prints one JSON object a line: {"frame":"<hex>"}, {"reply":"<hex>"} for what the framing would send \
-back, {"error":"<kind>","message":"…","offset":N} and exit code 65 on an error. With --chunks each \
-line of hex is one read, an empty line is skipped, and `wait` lets the framing's time limits pass."#;
+Prints one JSON object a line: {"frame":"<hex>"}, {"reply":"<hex>"} for what the framing would send back, {"error":"<kind>","message":"…","offset":N} and exit code 65 on an error. With --chunks each line of hex is one read, an empty line is skipped, and `wait` lets the framing's time limits pass."#;
 
 const ENCODE_EXAMPLES: &str = r#"Examples:
   echo 68656c6c6f | frame encode --framing struct-header | xxd
   echo 68656c6c6f | frame encode --framing '{ type = "struct-header", format = "<H" }' --hex
 
-An empty line is an empty frame. For ack-handshake, length and body are written as if each `ok` had \
-come. A frame that cannot be carried is told on standard error as {"error":…}, exit code 65."#;
+An empty line is an empty frame. For ack-handshake, length and body are written as if each `ok` had come. A frame that cannot be carried is told on standard error as {"error":…}, exit code 65."#;
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:

@@ -65,9 +65,9 @@ impl LinesOptions {
 /// follows.
 ///
 /// ```
-/// use framing::{Limits, LinesOptions, Machine, Received};
+/// use framing::{Lines, Machine, Received};
 ///
-/// let mut machine = Machine::new(LinesOptions::default().build(Limits::default())?);
+/// let mut machine = Machine::new(Lines::new()?);
 /// machine.receive("一\r\n二\n".as_bytes());
 /// assert_eq!(machine.next_frame()?, Received::Frame("一".into()));
 /// assert_eq!(machine.next_frame()?, Received::Frame("二".into()));
@@ -80,6 +80,11 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Lines that end with `\n` when written, with the default limits.
+    pub fn new() -> Result<Self, FrameError> {
+        LinesOptions::default().build(Limits::default())
+    }
+
     fn check(&self, input: &[u8], step: Step) -> Result<Step, FrameError> {
         let Step::Frame { payload, consumed } = &step else {
             return Ok(step);

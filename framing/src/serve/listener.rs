@@ -3,7 +3,8 @@
 use std::{
     fs::File,
     io,
-    path::PathBuf,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -99,17 +100,24 @@ impl Listener for Tcp {
 pub struct Unix {
     listener: UnixListener,
     path: PathBuf,
+    /// Which file our socket is.
+    identity: Option<(u64, u64)>,
     accepting: Accepting,
 }
 
 impl Unix {
-    /// Listens on `path`. A socket there that nobody listens on any more is replaced.
+    /// Listens on `path`. A socket there that nobody listens on any more is replaced; anything else
+    /// is left alone, and an error.
     pub async fn bind(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let listener = match UnixListener::bind(&path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 match UnixStream::connect(&path).await {
-                    Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+                    // A file that is no socket refuses too, and is not ours to remove.
+                    Err(refused)
+                        if refused.kind() == io::ErrorKind::ConnectionRefused
+                            && socket_at(&path).is_some() =>
+                    {
                         std::fs::remove_file(&path)?;
                         UnixListener::bind(&path)?
                     }
@@ -120,16 +128,28 @@ impl Unix {
         };
         Ok(Self {
             listener,
+            identity: socket_at(&path),
             path,
             accepting: Accepting::default(),
         })
     }
 }
 
+/// Device and inode of the socket at `path`, if one is there (and not a link to one).
+fn socket_at(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    found
+        .file_type()
+        .is_socket()
+        .then(|| (found.dev(), found.ino()))
+}
+
 impl Drop for Unix {
     fn drop(&mut self) {
-        // If it is gone already, that is what was wanted.
-        let _ = std::fs::remove_file(&self.path);
+        // Whatever took our place there meanwhile is somebody else's.
+        if self.identity.is_some() && socket_at(&self.path) == self.identity {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Finds frames by a header that holds their length, laid out as Python's `struct` would.
 //!
-//! Headers whose size depends on what they hold are not for it; a `length` that may take one to
-//! ten bytes is the `varint` framing's.
+//! Headers whose size depends on what they hold are not for it.
 
 mod format;
 mod half;

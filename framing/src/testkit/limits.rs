@@ -14,11 +14,8 @@ use crate::{ErrorKind, Framing, Machine, Received};
 /// What an idle machine, or one that has seen no more than the start of a frame, may hold.
 const LITTLE: usize = 512 * 1024;
 
-/// The size of a large frame.
+/// The size of a large frame. To look at all of it takes far longer than a call does otherwise.
 const LARGE: usize = 2 * 1024 * 1024;
-
-/// The size of a long one.
-const LONG: usize = 128 * 1024;
 
 impl<M: Fn() -> F, F: Framing> Laws<M> {
     /// Laws 3 and 4.
@@ -125,19 +122,19 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
     /// Law 7.
     pub(super) fn scanning_is_linear(&self) {
         /// Bytes that arrive one by one.
-        const FEW: usize = 1024;
-        let Some((_, wire)) = self.wire_of(LONG) else {
+        const FEW: usize = 128;
+        let Some((_, wire)) = self.wire_of(LARGE) else {
             return;
         };
-        // A framing that looks at everything again takes a hundred times as long at the end. The
+        // A framing that looks at everything again takes many times as long at the end. The
         // least of several measurements is the one that nothing else has disturbed.
         let (mut early, mut late) = (Duration::MAX, Duration::MAX);
         for attempt in 0..6 {
             let mut machine = Machine::new((self.make)());
             early = early.min(one_by_one(&mut machine, &wire[..FEW]));
-            machine.receive(&wire[FEW..LONG - FEW]);
+            machine.receive(&wire[FEW..LARGE - FEW]);
             assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
-            late = late.min(one_by_one(&mut machine, &wire[LONG - FEW..LONG]));
+            late = late.min(one_by_one(&mut machine, &wire[LARGE - FEW..LARGE]));
             if late < early * 4 {
                 return;
             }

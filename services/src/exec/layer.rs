@@ -22,7 +22,6 @@ use crate::{
     Authed, Body, BodyError, Code, FieldError, Fields, Handle, HandleLayer, Part, Request,
     Response, Session, Status, Verb,
     audit::{Audit, AuditEvent, LogAudit},
-    escape::escaped,
     login::{Identity, Right},
 };
 
@@ -151,7 +150,7 @@ impl Exec {
                 "invalid-command" | "too-long" => Code::BAD_REQUEST,
                 _ => Code::from_static("cannot-run"),
             };
-            Status::new(code, escaped(&error.to_string()).to_string())
+            Status::new(code, error.to_string())
         })?;
         record.note("exec", "started");
         let stdin = running.take_stdin();
@@ -190,13 +189,12 @@ fn refused(denied: Denied) -> Status {
         Denied::NotListed { program } => {
             let program = program.to_string_lossy();
             not_allowed(format!(
-                "the program `{}` is not on this server's list",
-                escaped(&program)
+                "the program `{program}` is not on this server's list"
             ))
         }
         Denied::NotInstalled { program } => {
             let program = program.to_string_lossy();
-            let sentence = format!("the program `{}` is not installed here", escaped(&program));
+            let sentence = format!("the program `{program}` is not installed here");
             Status::new(PROGRAM_NOT_FOUND, sentence)
         }
     }

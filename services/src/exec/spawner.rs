@@ -178,13 +178,13 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// There is no such program, or not the interpreter that its first line names.
-    #[error("there is no program {program:?}")]
+    #[error("there is no program `{}`", program.to_string_lossy())]
     NotFound {
         /// What was asked for.
         program: OsString,
     },
     /// The file is there but cannot be run: no permission, a folder, an unknown format.
-    #[error("{program:?} cannot be run: {source}")]
+    #[error("`{}` cannot be run: {source}", program.to_string_lossy())]
     NotExecutable {
         /// What was asked for.
         program: OsString,

@@ -245,7 +245,6 @@ pub(super) fn read_all(file: &File) -> Result<Zeroizing<Vec<u8>>, AccountsFilePr
 #[error("accounts file {}: {problem}", path.display())]
 pub struct AccountsFileError {
     pub(super) path: PathBuf,
-    #[source]
     pub(super) problem: AccountsFileProblem,
 }
 

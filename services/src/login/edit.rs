@@ -386,10 +386,10 @@ pub enum EditError {
     #[error("an account needs at least one right: exec, read, write or shell")]
     NoRights,
     /// The name, or the name with this password, is not fit for an account.
-    #[error("not an account: {0}")]
+    #[error(transparent)]
     Name(#[from] LineError),
     /// The password is not fit for an account, or could not be hashed.
-    #[error("not a password: {0}")]
+    #[error(transparent)]
     Secret(#[from] SecretError),
     /// Somebody else edits the file at this moment.
     #[error("somebody else edits the accounts file at this moment; try again")]
