@@ -126,6 +126,8 @@ async fn refusals_say_why() {
     assert_eq!(said, "a shell line needs the right `shell`");
     let said = sentence(&server, "reader", Command::program(["uname"])).await;
     assert_eq!(said, "running a program needs the right `exec`");
+    // Whatever was asked for, the error that a person sees is one harmless line.
+    let long = "\u{1b}[2J".repeat(1000);
     for evil in [
         "ls;id",
         "ls\nid",
@@ -135,22 +137,17 @@ async fn refusals_say_why() {
         "uname ",
         "ｕname",
         "$(id)",
+        &long,
     ] {
-        let said = sentence(&server, "alice", Command::program([evil])).await;
-        assert!(!said.contains('\n') && said.len() <= 300, "{said}");
         let mut client = server.client_of("alice").await;
-        assert_eq!(
-            code(run(&mut client, Command::program([evil])).await),
-            "not-allowed"
-        );
+        let error = run(&mut client, Command::program([evil]))
+            .await
+            .unwrap_err();
+        let shown = error.to_string();
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert!(shown.len() <= 1024, "{shown}");
+        assert_eq!(code(Err(error)), "not-allowed");
     }
-    let said = sentence(
-        &server,
-        "alice",
-        Command::program(["\u{1b}[2J".repeat(1000)]),
-    )
-    .await;
-    assert!(said.len() <= 320 && !said.contains('\u{1b}'), "{said}");
 
     parts = Parts::new("struct-header").spawner(scripted());
     parts.shell = false;
@@ -746,7 +743,9 @@ async fn svc_c5_a_client_that_leaves_ends_its_command() {
                 let (server, mut peer, spawner) = start(name, line, stdin).await;
                 if stdin {
                     // Also while the command does not take what it was sent.
-                    peer.chunk('d', &noise(100_000)).await;
+                    for _ in 0..3 {
+                        peer.chunk('d', &noise(100_000)).await;
+                    }
                 }
                 drop(peer.connection);
                 until("the command has ended", || last(&spawner).outcome.is_some()).await;

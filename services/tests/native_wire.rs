@@ -720,14 +720,67 @@ async fn a_peer_that_does_not_read_stops_the_body_of_the_service() {
 }
 
 #[tokio::test]
+async fn an_answer_goes_out_although_its_service_does_not_read_yet() {
+    // Over ack-handshake the agreement to each of its frames stands behind what is not read yet.
+    for name in CODECS {
+        let stack = ServiceBuilder::new()
+            .layer(answer("late", async |mut request: Request| {
+                let body = std::mem::take(&mut request.body);
+                let parts = futures_util::stream::unfold((0, Some(body)), async |(sent, body)| {
+                    // In between, so that no two parts become one frame.
+                    sleep(Duration::from_millis(1)).await;
+                    if sent < 60 {
+                        return Some((Ok(Part::Data("x".into())), (sent + 1, body)));
+                    }
+                    let (bytes, _) = body?.collect(1 << 20).await.unwrap();
+                    let end = Fields::new().with("got", bytes.len());
+                    Some((Ok(Part::End(end)), (sent, None)))
+                });
+                Response::ok().with_body(Body::from_stream(parts))
+            }))
+            .service(Unsupported);
+        let server = Server::of(name, stack);
+        let (io, _ended) = server.connect();
+        let (mut sink, mut stream) = Connection::new(io, server.framing.make()).split();
+        let send = async {
+            let head = json!({"verb": "late", "body": true}).to_string();
+            sink.send(head.into()).await.unwrap();
+            for _ in 0..200 {
+                let chunk = chunk(&server.framing.make(), 'd', &[7; 1000]);
+                sink.send(chunk.into()).await.unwrap();
+            }
+            sink.send(".".into()).await.unwrap();
+        };
+        let read = async {
+            loop {
+                let frame = stream.next().await.unwrap().unwrap();
+                if frame[0] == b'.' {
+                    return trailer(&frame);
+                }
+            }
+        };
+        let (end, ()) = within(async { tokio::join!(read, send) }).await;
+        assert_eq!(end, json!({"got": 200_000}), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_pipelining_client_is_answered_over_every_framing() {
     // Over ack-handshake each answer needs the peer's agreement, which stands behind its requests.
     for name in CODECS {
         let stack = ServiceBuilder::new()
             .layer(answer("echo", async |request: Request| {
+                let parts = futures_util::stream::unfold(0, async |sent| {
+                    // In between, so that no two parts become one frame.
+                    tokio::task::yield_now().await;
+                    Some(match sent {
+                        5 => (Ok(Part::End(Fields::new())), sent),
+                        sent => (Ok(Part::Data(noise(1000).into())), sent + 1),
+                    })
+                });
                 Response::ok()
                     .with_details(request.arguments)
-                    .with_body(Body::from(noise(50_000)))
+                    .with_body(Body::from_stream(parts))
             }))
             .service(Unsupported);
         let mut server = Server::of(name, stack);
