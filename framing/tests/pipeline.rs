@@ -125,7 +125,9 @@ async fn a_service_that_is_broken_ends_the_connection() {
         }
     }
 
-    let (_peer, pipeline) = piped(16, Broken, PipelineOptions::default());
+    let (mut peer, pipeline) = piped(16, Broken, PipelineOptions::default());
+    // A service is asked only once there is a request for it.
+    peer.write_all(b"a\n").await.unwrap();
     assert_eq!(pipeline.await.unwrap_err().to_string(), "worn out");
 }
 

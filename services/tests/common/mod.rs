@@ -21,7 +21,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use services::{
     Authed, Handle, HandleLayer, Ping, Request, Response, Session, Unsupported, Verb, WhoAmI,
-    audit::{Audit, AuditEvent, MemoryAudit},
+    audit::MemoryAudit,
     client::Client,
     exec::{Allow, Exec, Limits, ScriptedSpawner, Spawner},
     files::{Files, MemoryStore, Store},
@@ -492,14 +492,4 @@ pub(crate) fn trailer(frame: &[u8]) -> Value {
 pub(crate) fn native_error(result: Result<(), BoxError>) -> NativeError {
     let error = result.expect_err("it is not a clean end");
     *error.downcast::<NativeError>().expect("a native error")
-}
-
-/// Keeps nothing, and says how often it was asked to.
-#[derive(Debug, Default)]
-pub(crate) struct CountingAudit(pub(crate) AtomicUsize);
-
-impl Audit for CountingAudit {
-    fn record(&self, _: AuditEvent) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
 }
