@@ -9,13 +9,49 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::{
-    FrameError, Framing, Limits, Outbox, Part, Step,
+    FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
     limits::seconds,
     options::{ByteString, duration},
 };
 
 /// More digits than this exceed every length a machine can address.
 const MAX_DIGITS: usize = 20;
+
+pub(crate) const HELP: FramingHelp = FramingHelp::new(
+    "decimal length, wait for `ok`, then the body",
+    &[
+        OptionHelp::new(
+            "ack",
+            "\"ok\"",
+            "what agrees to a length; not empty, not beginning with a digit",
+        ),
+        OptionHelp::new(
+            "terminator",
+            "\"\\n\"",
+            "what follows the length we write: \"\\n\", \"\\r\\n\" or \"\"",
+        ),
+        OptionHelp::new(
+            "bare",
+            "false",
+            "whether a length that nothing terminates is taken, too",
+        ),
+        OptionHelp::new(
+            "settle",
+            "\"20ms\"",
+            "the pause after which a bare length is complete",
+        ),
+        OptionHelp::new(
+            "ack_timeout",
+            "\"30s\"",
+            "how long we wait for the peer's `ok`",
+        ),
+        OptionHelp::new(
+            "refusal",
+            OptionHelp::NONE,
+            "text sent in place of the `ok` before closing",
+        ),
+    ],
+);
 
 /// The options of an [`AckHandshake`].
 #[derive(Clone, Debug, Deserialize)]

@@ -69,7 +69,7 @@ pub use limits::{Limits, OnError};
 pub use machine::{Machine, Received};
 pub use outbox::Outbox;
 pub use raw::{Raw, RawOptions};
-pub use registry::{FramingFactory, FramingSeed, Registry};
+pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};
 pub use struct_header::{Constant, Counts, StructHeader, StructHeaderOptions};
 pub use value::Value;
 

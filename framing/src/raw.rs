@@ -6,7 +6,18 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Carries, FrameError, Framing, Limits, Outbox, Step, options::size};
+use crate::{
+    Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Step, options::size,
+};
+
+pub(crate) const HELP: FramingHelp = FramingHelp::new(
+    "each read is a frame: keeps no boundaries",
+    &[OptionHelp::new(
+        "chunk",
+        "\"64KiB\"",
+        "the most bytes taken for one frame",
+    )],
+);
 
 /// The options of a [`Raw`].
 #[derive(Clone, Debug, Deserialize)]

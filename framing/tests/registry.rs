@@ -1,10 +1,13 @@
 //! Framings by name: what is read, and what is said when it cannot be.
 
+use std::fmt::Debug;
+
 use framing::{
-    BoxFraming, Carries, DelimiterOptions, ErrorKind, FrameError, FramingFactory, Limits, Machine,
-    Received, Registry,
+    AckHandshakeOptions, BoxFraming, Carries, DelimiterOptions, ErrorKind, FrameError,
+    FramingFactory, Limits, LinesOptions, Machine, OptionHelp, RawOptions, Received, Registry,
+    StructHeaderOptions,
 };
-use serde::de::DeserializeSeed;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
 #[track_caller]
 fn refusal(text: &str) -> String {
@@ -92,10 +95,52 @@ fn an_unknown_option_lists_those_there_are() {
         let text = refusal(&format!(r#"{{ type = "{name}", sped = 5 }}"#));
         assert!(text.contains("`sped`") && text.contains(name), "{text}");
         for option in registry.options(name).unwrap() {
+            let option = option.name();
             assert!(text.contains(option), "{text} does not list {option}");
         }
         for common in ["max_frame", "on_error", "allow_empty", "max_empty_run"] {
             assert!(text.contains(common), "{text} does not list {common}");
+        }
+    }
+}
+
+/// The defaults that people are told are the ones that are built: each, written out, gives the
+/// same options as none.
+#[test]
+fn every_default_told_is_the_default_built() {
+    fn debug<O: DeserializeOwned + Debug>(text: &str) -> String {
+        format!("{:?}", toml::from_str::<O>(text).unwrap())
+    }
+    let known: [(&str, fn(&str) -> String); _] = [
+        ("ack-handshake", debug::<AckHandshakeOptions>),
+        ("delimiter", debug::<DelimiterOptions>),
+        ("lines", debug::<LinesOptions>),
+        ("raw", debug::<RawOptions>),
+        ("struct-header", debug::<StructHeaderOptions>),
+    ];
+    let registry = Registry::default();
+    assert!(registry.names().eq(known.map(|(name, _)| name)));
+    for (name, read) in known {
+        assert!(!registry.summary(name).unwrap().is_empty(), "{name}");
+        let options: Vec<_> = registry.options(name).unwrap().collect();
+        // What must be given is given any value, the same each time.
+        let required: String = options
+            .iter()
+            .filter(|option| option.default_value() == OptionHelp::REQUIRED)
+            .map(|option| format!("{} = 7\n", option.name()))
+            .collect();
+        for option in &options {
+            assert!(!option.meaning().is_empty(), "{name}: {}", option.name());
+            let default = option.default_value();
+            assert!(!default.is_empty(), "{name}: {}", option.name());
+            let told = default != OptionHelp::REQUIRED
+                && default != OptionHelp::NONE
+                && !default.starts_with('(');
+            let common = ["max_frame", "on_error", "allow_empty", "max_empty_run"];
+            if told && !common.contains(&option.name()) {
+                let written = format!("{required}{} = {default}", option.name());
+                assert_eq!(read(&written), read(&required), "{name}: {}", option.name());
+            }
         }
     }
 }
@@ -251,7 +296,8 @@ fn a_framing_of_ones_own_is_read_like_ours() {
         let error = registry.parse(text).unwrap_err().to_string();
         assert!(error.contains(says), "{error} does not say {says}");
     }
-    assert!(registry.options("fields").unwrap().eq([
+    let options = registry.options("fields").unwrap();
+    assert!(options.map(|option| option.name()).eq([
         "separator",
         "quiet",
         "max_frame",

@@ -9,7 +9,17 @@ pub(super) fn run(output: Output) -> Result<u8, Failure> {
     let registry = Registry::default();
     let framings: Vec<(&str, Vec<&str>)> = registry
         .names()
-        .map(|name| (name, registry.options(name).into_iter().flatten().collect()))
+        .map(|name| {
+            (
+                name,
+                registry
+                    .options(name)
+                    .into_iter()
+                    .flatten()
+                    .map(|option| option.name())
+                    .collect(),
+            )
+        })
         .collect();
     let data: Vec<_> = framings
         .iter()

@@ -4,7 +4,23 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{AtEof, Delimiter, DelimiterOptions};
-use crate::{Carries, FrameError, Framing, Limits, Outbox, Step};
+use crate::{Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Step};
+
+pub(crate) const HELP: FramingHelp = FramingHelp::new(
+    "lines of UTF-8 text",
+    &[
+        OptionHelp::new(
+            "ending",
+            "\"\\n\"",
+            "what ends the lines we write: \"\\n\" or \"\\r\\n\"; both are read",
+        ),
+        OptionHelp::new(
+            "at_eof",
+            "\"emit\"",
+            "what bytes without an ending are at the end: \"emit\" for a frame, or \"error\"",
+        ),
+    ],
+);
 
 /// The options of [`Lines`].
 #[derive(Clone, Debug, Deserialize)]

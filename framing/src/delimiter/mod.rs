@@ -13,8 +13,12 @@ use serde::{
 };
 
 use self::{escape::Escape, marks::Marks};
-use crate::{Carries, FrameError, Framing, Limits, Outbox, Part, Step, options::ByteString};
+use crate::{
+    Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
+    options::ByteString,
+};
 
+pub(crate) use lines::HELP as LINES_HELP;
 pub use lines::{Lines, LinesOptions};
 
 /// What to do with bytes that no mark follows when the stream ends.
@@ -27,6 +31,37 @@ pub enum AtEof {
     /// They are the last frame.
     Emit,
 }
+
+pub(crate) const HELP: FramingHelp = FramingHelp::new(
+    "frames end at a mark",
+    &[
+        OptionHelp::new(
+            "delimiter",
+            "\"\\n\"",
+            "the mark, or a list of marks of which the first is what we write",
+        ),
+        OptionHelp::new(
+            "strip",
+            "true",
+            "whether the mark is taken off the frames handed out",
+        ),
+        OptionHelp::new(
+            "escape",
+            OptionHelp::NONE,
+            "one byte that protects the mark and itself, so that any bytes can be carried",
+        ),
+        OptionHelp::new(
+            "at_eof",
+            "\"error\"",
+            "what bytes without a mark are at the end: \"error\", or \"emit\" for a frame",
+        ),
+        OptionHelp::new(
+            "skip_empty",
+            "false",
+            "whether empty frames are passed over",
+        ),
+    ],
+);
 
 /// The options of a [`Delimiter`].
 #[derive(Clone, Debug, Deserialize)]

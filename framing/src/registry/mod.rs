@@ -6,6 +6,7 @@
 //! option, a combination that cannot work) is said when the file is read, with its line, never at
 //! the first frame.
 
+mod help;
 mod reader;
 
 use std::{cell::Cell, collections::BTreeMap, fmt, iter, sync::Arc};
@@ -15,11 +16,16 @@ use serde::{
     de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor},
 };
 
-use self::reader::{COMMON, fields_of, read};
+use self::{
+    help::COMMON,
+    reader::{fields_of, read},
+};
+
+pub use help::{FramingHelp, OptionHelp};
 
 use crate::{
     AckHandshakeOptions, BoxFraming, DelimiterOptions, FrameError, Framing, Limits, LinesOptions,
-    RawOptions, StructHeaderOptions,
+    RawOptions, StructHeaderOptions, ack_handshake, delimiter, raw, struct_header,
 };
 
 /// Framings by name.
@@ -58,6 +64,7 @@ pub struct Registry {
 
 #[derive(Clone)]
 struct Entry {
+    help: Option<FramingHelp>,
     options: &'static [&'static str],
     build: Build,
 }
@@ -75,19 +82,38 @@ impl Default for Registry {
     fn default() -> Self {
         let mut registry = Self::empty();
         registry
-            .register("ack-handshake", AckHandshakeOptions::build)
-            .register("delimiter", DelimiterOptions::build)
-            .register("lines", LinesOptions::build)
-            .register("raw", RawOptions::build)
-            .register("struct-header", StructHeaderOptions::build);
+            .register_with(
+                "ack-handshake",
+                ack_handshake::HELP,
+                AckHandshakeOptions::build,
+            )
+            .register_with("delimiter", delimiter::HELP, DelimiterOptions::build)
+            .register_with("lines", delimiter::LINES_HELP, LinesOptions::build)
+            .register_with("raw", raw::HELP, RawOptions::build)
+            .register_with(
+                "struct-header",
+                struct_header::HELP,
+                StructHeaderOptions::build,
+            );
         registry
     }
 }
 
 impl Entry {
-    /// The options of this framing, then those common to all.
-    fn options(&self) -> impl Iterator<Item = &'static str> {
-        self.options.iter().chain(COMMON).copied()
+    /// The names of this framing's options, then of those common to all.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let common = COMMON.iter().map(OptionHelp::name);
+        self.options.iter().copied().chain(common)
+    }
+
+    /// What is known of this framing's options, then of those common to all.
+    fn options(&self) -> impl Iterator<Item = OptionHelp> {
+        let described = self.help.map_or(&[][..], |help| help.options());
+        let own = self.options.iter().map(|name| {
+            let help = described.iter().find(|option| option.name() == *name);
+            help.copied().unwrap_or(OptionHelp::new(name, "", ""))
+        });
+        own.chain(COMMON.iter().copied())
     }
 }
 
@@ -112,14 +138,42 @@ impl Registry {
         O: DeserializeOwned,
         F: Framing + Clone + Send + Sync + 'static,
     {
+        self.insert(name.into(), None, build)
+    }
+
+    /// The same, with what [`options`](Self::options) is to tell people about it.
+    pub fn register_with<O, F>(
+        &mut self,
+        name: impl Into<String>,
+        help: FramingHelp,
+        build: impl Fn(O, Limits) -> Result<F, FrameError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: DeserializeOwned,
+        F: Framing + Clone + Send + Sync + 'static,
+    {
+        self.insert(name.into(), Some(help), build)
+    }
+
+    fn insert<O, F>(
+        &mut self,
+        name: String,
+        help: Option<FramingHelp>,
+        build: impl Fn(O, Limits) -> Result<F, FrameError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: DeserializeOwned,
+        F: Framing + Clone + Send + Sync + 'static,
+    {
         let build: Build = Arc::new(move |reader, limits| {
             let options: O = erased_serde::deserialize(reader)?;
             let framing = build(options, limits.take()).map_err(de::Error::custom)?;
             Ok(Arc::new(move || -> BoxFraming { Box::new(framing.clone()) }) as Make)
         });
         self.entries.insert(
-            name.into(),
+            name,
             Entry {
+                help,
                 options: fields_of::<O>(),
                 build,
             },
@@ -132,8 +186,14 @@ impl Registry {
         self.entries.keys().map(String::as_str)
     }
 
+    /// What the framing `name` is, in half a sentence; nothing if nobody said.
+    pub fn summary(&self, name: &str) -> Option<&'static str> {
+        let help = self.entries.get(name)?.help;
+        Some(help.map_or("", |help| help.summary()))
+    }
+
     /// The options that the framing `name` takes, those common to all last.
-    pub fn options(&self, name: &str) -> Option<impl Iterator<Item = &'static str>> {
+    pub fn options(&self, name: &str) -> Option<impl Iterator<Item = OptionHelp>> {
         Some(self.entries.get(name)?.options())
     }
 

@@ -19,9 +19,6 @@ use serde::{
 use super::{Entry, FramingFactory};
 use crate::{Limits, OnError, options::size};
 
-/// The options that every framing takes, and that end up in its [`Limits`].
-pub(super) const COMMON: &[&str] = &["max_frame", "on_error", "allow_empty", "max_empty_run"];
-
 /// Builds the framing `name` from the options that stood in front of its name, and the rest.
 pub(super) fn read<'de, A: MapAccess<'de>>(
     name: &str,
@@ -177,10 +174,10 @@ impl Visitor<'_> for Known<'_> {
     }
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<String, E> {
-        if self.entry.options().any(|option| option == key) {
+        if self.entry.names().any(|option| option == key) {
             return Ok(key.to_owned());
         }
-        let options: Vec<_> = self.entry.options().collect();
+        let options: Vec<_> = self.entry.names().collect();
         Err(E::custom(format!(
             "unknown option `{key}` of `{}`; there are: {}",
             self.name,

@@ -16,6 +16,7 @@ mod tests;
 
 use bytes::Bytes;
 
+pub(crate) use self::options::HELP;
 pub use self::options::{Constant, Counts, StructHeaderOptions};
 use self::{
     format::Format,

@@ -9,7 +9,40 @@ use serde::{
 };
 
 use super::{StructHeader, format::Format, item::Item, length::Length, template::Template};
-use crate::{FrameError, Limits, Value, options::ByteString};
+use crate::{FrameError, FramingHelp, Limits, OptionHelp, Value, options::ByteString};
+
+pub(crate) const HELP: FramingHelp = FramingHelp::new(
+    "a header laid out as by Python's `struct`, then the body",
+    &[
+        OptionHelp::new(
+            "format",
+            "\"!I\"",
+            "the header's layout, in the language of Python's `struct`",
+        ),
+        OptionHelp::new(
+            "length",
+            "(the last)",
+            "which item holds the length, counted from 0",
+        ),
+        OptionHelp::new(
+            "counts",
+            "\"payload\"",
+            "what the length counts: \"payload\", or \"frame\" with the header",
+        ),
+        OptionHelp::new("adjust", "0", "added to the length that was read, in bytes"),
+        OptionHelp::new(
+            "constants",
+            "(all \"any\")",
+            "what the other items hold, in order: a number, a string, or \"any\"",
+        ),
+        OptionHelp::new("strict_pad", "false", "whether pad bytes must be zero"),
+        OptionHelp::new(
+            "strip",
+            "(the header)",
+            "how many bytes are removed in front of a frame",
+        ),
+    ],
+);
 
 /// The options of a [`StructHeader`].
 ///
