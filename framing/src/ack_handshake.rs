@@ -542,6 +542,10 @@ impl Framing for AckHandshake {
         self.announced.is_none()
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.due.iter().any(|due| matches!(due, Due::Body(_)))
+    }
+
     fn is_interactive(&self) -> bool {
         true
     }

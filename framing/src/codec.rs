@@ -63,7 +63,7 @@ impl<F: Framing> FramingCodec<F> {
     fn next(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, io::Error> {
         match self
             .decoding
-            .advance(&mut self.framing, src, &mut self.out)
+            .next(&mut self.framing, src, &mut self.out)
             .map_err(Error::from)?
         {
             Received::Frame(frame) => Ok(Some(frame)),
@@ -123,6 +123,8 @@ pub struct CodecFraming<C> {
     /// A copy of what the codec has been shown and has not consumed: the start of the input.
     buffer: BytesMut,
     frame: Bytes,
+    /// It has consumed bytes since its last frame.
+    mid_frame: bool,
     carries: Carries,
 }
 
@@ -135,6 +137,7 @@ impl<C> CodecFraming<C> {
             limits,
             buffer: BytesMut::new(),
             frame: Bytes::new(),
+            mid_frame: false,
             carries: Carries::Neither("a foreign codec does not say what it can carry"),
         }
     }
@@ -161,6 +164,7 @@ impl<C> CodecFraming<C> {
             return Ok(None);
         };
         self.frame = frame.into();
+        self.mid_frame = false;
         let consumed = self.consumed(input);
         // Where the frame began is the codec's secret.
         self.limits
@@ -187,7 +191,10 @@ where
         Ok(match (self.found(found, input)?, self.consumed(input)) {
             (Some(step), _) => step,
             (None, 0) => Step::Need(1),
-            (None, consumed) => Step::Consumed(consumed),
+            (None, consumed) => {
+                self.mid_frame = true;
+                Step::Consumed(consumed)
+            }
         })
     }
 
@@ -229,6 +236,10 @@ where
 
     fn set_max_frame(&mut self, bytes: usize) {
         self.limits.set_largest(bytes);
+    }
+
+    fn is_mid_frame(&self) -> bool {
+        self.mid_frame
     }
 
     fn carries(&self) -> Carries {

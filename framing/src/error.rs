@@ -5,7 +5,7 @@
 //! in the stream, the first bytes, and a [hint](Hint) where the peer plainly speaks another
 //! protocol. `Display` never prints bytes of the stream: they may be a password.
 
-use std::{borrow::Cow, error, fmt, io};
+use std::{borrow::Cow, error, fmt, io, time::Duration};
 
 use bytes::Bytes;
 
@@ -405,6 +405,32 @@ pub enum Error {
     /// `start_send` was called without a `poll_ready` that said so.
     #[error("the connection is not ready for another frame")]
     NotReady,
+    /// Nothing has arrived for the [idle time](crate::ConnectionOptions::idle_timeout). The
+    /// connection lives.
+    #[error("nothing has arrived for {}", humantime::format_duration(*.0))]
+    Idle(Duration),
+}
+
+impl Error {
+    /// Whether the connection lives, and more may come: a bad frame was skipped, or nothing has
+    /// arrived for a while.
+    pub fn is_recoverable(&self) -> bool {
+        match self {
+            Self::Frame(error) => error.is_recoverable(),
+            Self::Idle(_) => true,
+            Self::Io(_) | Self::NotReady => false,
+        }
+    }
+
+    /// The same error for the other half of a connection.
+    pub(crate) fn copy(&self) -> Self {
+        match self {
+            Self::Frame(error) => Self::Frame(error.clone()),
+            Self::Io(error) => Self::Io(io::Error::new(error.kind(), error.to_string())),
+            Self::NotReady => Self::NotReady,
+            Self::Idle(time) => Self::Idle(*time),
+        }
+    }
 }
 
 impl From<Error> for io::Error {
@@ -421,6 +447,7 @@ impl From<Error> for io::Error {
                 Self::new(kind, error)
             }
             Error::NotReady => Self::other(error),
+            Error::Idle(_) => Self::new(io::ErrorKind::TimedOut, error),
         }
     }
 }

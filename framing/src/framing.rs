@@ -125,6 +125,12 @@ pub trait Framing {
         true
     }
 
+    /// Whether part of an unfinished frame has been consumed: the rest is owed even though `input`
+    /// is empty. Most framings leave a frame in `input` until it is whole, and say no.
+    fn is_mid_frame(&self) -> bool {
+        false
+    }
+
     /// Whether decoding writes answers to the peer. The driver of such a framing reads while it
     /// writes; such a framing can be no plain codec.
     fn is_interactive(&self) -> bool {
@@ -205,6 +211,10 @@ impl<F: Framing + ?Sized> Framing for Box<F> {
 
     fn is_ready(&self) -> bool {
         (**self).is_ready()
+    }
+
+    fn is_mid_frame(&self) -> bool {
+        (**self).is_mid_frame()
     }
 
     fn is_interactive(&self) -> bool {

@@ -29,7 +29,7 @@
 //! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers; `outbox.rs` holds what
 //!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
 //! - `ack_handshake.rs`, `delimiter/`, `raw.rs`, `struct_header/`: one framing each; `codec.rs`: other people's.
-//! - `connection.rs`: a framing over I/O, with the spare buffers of `pool.rs`.
+//! - `connection/`: a framing over I/O, with its limits in time and the spare buffers of `pool.rs`.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
@@ -61,12 +61,12 @@ mod value;
 
 pub use ack_handshake::{AckHandshake, AckHandshakeOptions};
 pub use codec::{CodecFraming, FramingCodec};
-pub use connection::Connection;
+pub use connection::{Budget, Connection, ConnectionOptions};
 pub use delimiter::{AtEof, Delimiter, DelimiterOptions, Lines, LinesOptions};
 pub use error::{Error, ErrorKind, FrameError, Hint, Part};
 pub use framing::{BoxFraming, Carries, Framing, Step};
 pub use limits::{Limits, OnError};
-pub use machine::{Machine, Received};
+pub use machine::{Machine, Received, Replies, Unread, Visited};
 pub use outbox::Outbox;
 pub use raw::{Raw, RawOptions};
 pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};

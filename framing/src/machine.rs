@@ -4,15 +4,22 @@
 //! yet consumed, the offset in the stream, what happens after an error, the end, and buffers that
 //! shrink again.
 
-use std::{ops::Range, time::Instant};
+use std::{
+    mem,
+    ops::{ControlFlow, Range},
+    time::Instant,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::{FrameError, Framing, Outbox, Part, Step};
+use crate::{FrameError, Framing, Outbox, Part, Step, Value, pool};
 
 /// Room made for one read, and the most reserved ahead of bytes that have not arrived: what a
 /// peer declares costs it nothing, so it buys no memory.
 pub(crate) const READ_SIZE: usize = 64 * 1024;
+
+/// A connection that waits with no more than this many bytes keeps no room beyond them.
+const FEW: usize = 1024;
 
 /// Payloads up to this size are copied: it costs less than a reference-counted slice, and a small
 /// frame that is kept does not pin a whole read buffer.
@@ -31,6 +38,66 @@ pub enum Received {
     Need(usize),
     /// The stream ended between two frames.
     End,
+}
+
+/// What becomes of the bytes that have arrived already when the framing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unread {
+    /// They belong to the new framing: a peer that asks for an upgrade may go on without waiting
+    /// for the answer.
+    CarryOn,
+    /// They are dropped: what came in front of a change to an encrypted stream must not be taken
+    /// for part of it (the command injection of CVE-2011-0411).
+    Discard,
+}
+
+/// Why [`Machine::visit`] came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Visited {
+    /// No further whole frame: at least so many bytes are missing.
+    Need(usize),
+    /// The visitor wanted no more; frames may be left.
+    Broken,
+    /// The stream ended between two frames.
+    End,
+}
+
+/// Sends frames from inside a [visit](Machine::visit).
+#[derive(Debug)]
+pub struct Replies<'a, F> {
+    framing: &'a mut F,
+    out: &'a mut Outbox,
+}
+
+impl<F: Framing> Replies<'_, F> {
+    /// Appends a frame to the outbox; on an error nothing is written.
+    #[inline]
+    pub fn send(&mut self, frame: Bytes) -> Result<(), FrameError> {
+        self.framing.encode(frame, self.out)
+    }
+
+    /// The same for a borrowed frame.
+    #[inline]
+    pub fn send_slice(&mut self, frame: &[u8]) -> Result<(), FrameError> {
+        self.framing.encode_slice(frame, self.out)
+    }
+
+    /// What the header of the frame lent held beside the length.
+    pub fn header(&self) -> Vec<Value> {
+        self.framing.header()
+    }
+
+    /// Whether a frame may be sent now; a framing that waits for its peer's agreement to the last
+    /// one says no.
+    pub fn is_ready(&self) -> bool {
+        self.framing.is_ready()
+    }
+
+    /// How many bytes wait to be written.
+    pub fn unsent(&self) -> usize {
+        self.out.remaining()
+    }
 }
 
 /// Where decoding stands. Shared by the [`Machine`] and the tokio-util codec, which has its
@@ -62,72 +129,110 @@ impl Decoding {
         }
     }
 
-    fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
-    }
-
     /// Takes steps until there is a frame, an error, or nothing more to be had.
+    ///
+    /// `at` is how much of `input` is consumed, and moves on; [`commit`](Self::commit) makes it
+    /// good. So a buffer full of frames is let go of once, not once a frame.
     #[inline]
-    pub(crate) fn advance<F: Framing + ?Sized>(
+    fn advance<F: Framing + ?Sized>(
         &mut self,
         framing: &mut F,
-        input: &mut BytesMut,
+        input: &mut [u8],
+        at: &mut usize,
         out: &mut Outbox,
-    ) -> Result<Received, FrameError> {
+    ) -> Result<Found, FrameError> {
         loop {
+            let rest = &mut input[*at..];
             let step = match &self.phase {
-                Phase::Open => framing.decode(input, out),
-                Phase::Closing => framing.decode_eof(input, out),
-                Phase::Ended => return Ok(Received::End),
+                Phase::Open => framing.decode(rest, out),
+                Phase::Closing => framing.decode_eof(rest, out),
+                Phase::Ended => return Ok(Found::End),
                 Phase::Poisoned(error) => return Err(error.clone()),
             };
             let step = match step {
                 // Bytes that are here come before time that is up: an ack read together with the
                 // end of its time limit still counts.
                 Ok(Step::Need(_)) if framing.deadline().is_some_and(|at| at <= out.now()) => {
-                    framing.expired(input, out)
+                    framing.expired(rest, out)
                 }
                 step => step,
             };
             match step {
                 Ok(Step::Frame { payload, consumed }) => {
-                    self.offset += consumed as u64;
-                    return Ok(Received::Frame(cut(input, payload, consumed)));
+                    let payload = *at + payload.start..*at + payload.end;
+                    *at += consumed;
+                    return Ok(Found::Here(payload));
                 }
                 Ok(Step::Elsewhere { consumed }) => {
-                    self.offset += consumed as u64;
-                    input.advance(consumed);
-                    return Ok(Received::Frame(framing.take_frame()));
+                    *at += consumed;
+                    return Ok(Found::Elsewhere(framing.take_frame()));
                 }
-                Ok(Step::Consumed(count)) => {
-                    self.offset += count as u64;
-                    input.advance(count);
+                Ok(Step::Consumed(count)) => *at += count,
+                Ok(Step::Need(count)) if matches!(self.phase, Phase::Open) => {
+                    return Ok(Found::Need(count));
                 }
-                Ok(Step::Need(count)) if self.is_open() => return Ok(Received::Need(count)),
                 // A framing that wants more after the end has lost count of its frame.
                 Ok(Step::Need(_)) => {
-                    let cut_off = FrameError::truncated(Part::Body, input.len(), None);
-                    return Err(self.fail(cut_off, input));
+                    let have = rest.len();
+                    let cut_off = FrameError::truncated(Part::Body, have, None).at(have);
+                    return Err(self.fail(cut_off, input, at));
                 }
                 Ok(Step::End) => self.phase = Phase::Ended,
-                Err(error) => return Err(self.fail(error, input)),
+                Err(error) => return Err(self.fail(error, input, at)),
             }
         }
     }
 
     /// Completes an error with what only the owner of the buffer knows, and keeps a final one.
     #[cold]
-    fn fail(&mut self, mut error: FrameError, input: &mut BytesMut) -> FrameError {
-        error.locate(self.offset, input);
+    fn fail(&mut self, mut error: FrameError, input: &[u8], at: &mut usize) -> FrameError {
+        error.locate(self.offset + *at as u64, &input[*at..]);
         match error.resume() {
-            Some(consumed) => {
-                self.offset += consumed as u64;
-                input.advance(consumed);
-            }
+            Some(consumed) => *at += consumed,
             None => self.phase = Phase::Poisoned(error.clone()),
         }
         error
     }
+
+    /// Lets go of the bytes consumed.
+    #[inline]
+    fn commit(&mut self, input: &mut BytesMut, at: usize) {
+        self.offset += at as u64;
+        input.advance(at);
+    }
+
+    /// The next frame, cut out of the buffer.
+    #[inline]
+    pub(crate) fn next<F: Framing + ?Sized>(
+        &mut self,
+        framing: &mut F,
+        input: &mut BytesMut,
+        out: &mut Outbox,
+    ) -> Result<Received, FrameError> {
+        let mut at = 0;
+        let received = match self.advance(framing, input, &mut at, out) {
+            Ok(Found::Here(payload)) => {
+                self.offset += at as u64;
+                return Ok(Received::Frame(cut(input, payload, at)));
+            }
+            Ok(Found::Elsewhere(frame)) => Ok(Received::Frame(frame)),
+            Ok(Found::Need(count)) => Ok(Received::Need(count)),
+            Ok(Found::End) => Ok(Received::End),
+            Err(error) => Err(error),
+        };
+        self.commit(input, at);
+        received
+    }
+}
+
+/// What [`Decoding::advance`] came to.
+enum Found {
+    /// A frame, there in the input.
+    Here(Range<usize>),
+    /// A frame that does not stand in the input.
+    Elsewhere(Bytes),
+    Need(usize),
+    End,
 }
 
 /// Cuts a frame out of the front of the buffer.
@@ -195,7 +300,7 @@ impl<F: Framing> Machine<F> {
         // What has arrived already is a fair measure of what may be reserved next, so a frame of
         // n bytes is moved log n times.
         let ahead = self.need.min(self.input.len());
-        self.input.reserve(ahead.max(READ_SIZE));
+        self.input.reserve(ahead.max(READ_SIZE - FEW));
         &mut self.input
     }
 
@@ -213,12 +318,75 @@ impl<F: Framing> Machine<F> {
     pub fn next_frame(&mut self) -> Result<Received, FrameError> {
         let received = self
             .decoding
-            .advance(&mut self.framing, &mut self.input, &mut self.out)?;
+            .next(&mut self.framing, &mut self.input, &mut self.out)?;
         if let Received::Need(count) = received {
             self.need = count;
             self.tidy();
         }
         Ok(received)
+    }
+
+    /// Lends each frame that has arrived to `visitor`, as it stands in the buffer: no copy, no
+    /// reference count. It goes on until the frames are used up or the visitor
+    /// [breaks](ControlFlow::Break).
+    ///
+    /// The visitor may answer at once through [`Replies`]. An error comes after the frames in
+    /// front of it, and is the same as [`next_frame`](Self::next_frame)'s.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use framing::{Machine, StructHeader, Visited};
+    ///
+    /// let mut machine = Machine::new(StructHeader::default());
+    /// machine.receive(b"\0\0\0\x02hi\0\0\0\x05there\0\0");
+    /// let visited = machine.visit(|frame, replies| {
+    ///     replies.send_slice(&frame.to_ascii_uppercase()).unwrap();
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(visited, Visited::Need(2));
+    /// assert_eq!(machine.outbox().take_bytes(), "\0\0\0\x02HI\0\0\0\x05THERE");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
+    #[inline]
+    pub fn visit(
+        &mut self,
+        mut visitor: impl FnMut(&[u8], &mut Replies<'_, F>) -> ControlFlow<()>,
+    ) -> Result<Visited, FrameError> {
+        // Also when the visitor panics, what it has seen is done with.
+        struct Seen<'a>(&'a mut Decoding, &'a mut BytesMut, usize);
+        impl Drop for Seen<'_> {
+            fn drop(&mut self) {
+                self.0.commit(self.1, self.2);
+            }
+        }
+
+        let mut seen = Seen(&mut self.decoding, &mut self.input, 0);
+        let visited = loop {
+            let Seen(decoding, input, at) = &mut seen;
+            let elsewhere;
+            let frame = match decoding.advance(&mut self.framing, input, at, &mut self.out)? {
+                Found::Here(payload) => &input[payload],
+                Found::Elsewhere(frame) => {
+                    elsewhere = frame;
+                    &elsewhere[..]
+                }
+                Found::Need(count) => {
+                    self.need = count;
+                    break Visited::Need(count);
+                }
+                Found::End => break Visited::End,
+            };
+            let mut replies = Replies {
+                framing: &mut self.framing,
+                out: &mut self.out,
+            };
+            if visitor(frame, &mut replies).is_break() {
+                break Visited::Broken;
+            }
+        };
+        drop(seen);
+        self.tidy();
+        Ok(visited)
     }
 
     /// Lets go of an empty buffer that is too large to keep, or too small to be of use.
@@ -249,9 +417,27 @@ impl<F: Framing> Machine<F> {
         self.out.remaining()
     }
 
+    /// How many bytes have arrived and are not consumed.
+    pub fn unread(&self) -> usize {
+        self.input.len()
+    }
+
+    /// The sending side alone, as a [visitor](Self::visit) has it.
+    pub(crate) fn replies(&mut self) -> Replies<'_, F> {
+        Replies {
+            framing: &mut self.framing,
+            out: &mut self.out,
+        }
+    }
+
     /// When to call [`next_frame`](Self::next_frame) again though nothing has arrived.
     pub fn deadline(&self) -> Option<Instant> {
         self.framing.deadline()
+    }
+
+    /// The time last told.
+    pub(crate) fn now(&self) -> Instant {
+        self.out.now()
     }
 
     /// Tells the time; a driver does so once a wake.
@@ -269,13 +455,81 @@ impl<F: Framing> Machine<F> {
         &mut self.framing
     }
 
+    /// Whether the peer owes the rest of a frame it has begun.
+    pub fn is_mid_frame(&self) -> bool {
+        !self.input.is_empty() || self.framing.is_mid_frame()
+    }
+
+    /// Puts another framing in the place of this one, from the next byte on; see [`Unread`] for
+    /// those that have arrived already. Bytes that wait to be written stay.
+    ///
+    /// Do it right behind a frame: what the old framing has consumed of an unfinished one is gone.
+    /// A stream that has failed stays failed.
+    ///
+    /// ```
+    /// use framing::{Lines, Machine, Received, StructHeader, Unread};
+    ///
+    /// let mut machine = Machine::new(Lines::new()?);
+    /// machine.receive(b"UPGRADE\n\0\0\0\x02hi");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("UPGRADE".into()));
+    /// let (mut machine, _) = machine.change_framing(StructHeader::default(), Unread::CarryOn);
+    /// assert_eq!(machine.next_frame()?, Received::Frame("hi".into()));
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
+    pub fn change_framing<G: Framing>(self, framing: G, unread: Unread) -> (Machine<G>, F) {
+        let mut machine = Machine {
+            framing,
+            decoding: self.decoding,
+            input: self.input,
+            out: self.out,
+            need: 1,
+        };
+        machine.settle_unread(unread);
+        (machine, self.framing)
+    }
+
+    /// The same in place, for a framing of the same type, such as a
+    /// [`BoxFraming`](crate::BoxFraming); gives the old one back.
+    pub fn replace_framing(&mut self, framing: F, unread: Unread) -> F {
+        self.need = 1;
+        let old = mem::replace(&mut self.framing, framing);
+        self.settle_unread(unread);
+        old
+    }
+
+    fn settle_unread(&mut self, unread: Unread) {
+        if unread == Unread::Discard {
+            let all = self.input.len();
+            self.decoding.commit(&mut self.input, all);
+        }
+    }
+
+    /// Makes `error` final, as one of the framing's own would be.
+    pub(crate) fn poison(&mut self, error: FrameError) -> FrameError {
+        self.decoding.fail(error, &self.input, &mut 0)
+    }
+
     /// Takes the machine apart: the framing, and the bytes received but not consumed.
     pub fn into_parts(self) -> (F, Bytes) {
         (self.framing, self.input.freeze())
     }
 
-    /// The buffer itself, for a driver that lends it out while the connection is idle.
-    pub(crate) fn input_mut(&mut self) -> &mut BytesMut {
-        &mut self.input
+    /// Gives a large buffer that holds next to nothing to the pool: a peer that stops behind a
+    /// header must not keep a whole read's room.
+    pub(crate) fn rest(&mut self) {
+        if self.input.len() <= FEW && self.input.capacity() > 0 {
+            let few = BytesMut::from(&self.input[..]);
+            self.input.clear();
+            pool::give_back(&mut self.input);
+            self.input = few;
+        }
+    }
+
+    /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
+    pub(crate) fn wake(&mut self) -> &mut BytesMut {
+        if self.input.capacity() < READ_SIZE {
+            pool::lend(&mut self.input);
+        }
+        self.read_buffer()
     }
 }

@@ -13,12 +13,11 @@ thread_local! {
     static SPARE: RefCell<Option<BytesMut>> = const { RefCell::new(None) };
 }
 
-/// Makes sure that an empty buffer has room for a whole read, from the spare one where possible.
+/// Makes sure that a buffer has room for a whole read, from the spare one where possible: the few
+/// bytes in it move there.
 pub(crate) fn lend(buffer: &mut BytesMut) {
-    if buffer.capacity() >= READ_SIZE {
-        return;
-    }
-    if let Some(spare) = SPARE.take() {
+    if let Some(mut spare) = SPARE.take() {
+        spare.extend_from_slice(buffer);
         *buffer = spare;
     }
 }

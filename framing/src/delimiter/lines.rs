@@ -153,6 +153,10 @@ impl Framing for Lines {
         self.bytes.set_max_frame(bytes);
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.bytes.is_mid_frame()
+    }
+
     fn carries(&self) -> Carries {
         Carries::Text
     }

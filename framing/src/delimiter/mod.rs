@@ -489,6 +489,10 @@ impl Framing for Delimiter {
         self.limits.set_largest(bytes);
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.discarding
+    }
+
     fn carries(&self) -> Carries {
         if !self.strip {
             return Carries::Neither(

@@ -32,7 +32,7 @@ pub use listener::{Listener, Memory, MemoryConnector, Tcp, Unix};
 pub use peer::{Address, AddressError, Credentials, Peer};
 pub use pipeline::{Failure, Pipeline, PipelineOptions};
 
-use crate::{BoxFraming, Connection, Framing, FramingFactory, StructHeader};
+use crate::{BoxFraming, Connection, ConnectionOptions, Framing, FramingFactory, StructHeader};
 
 /// Any error, as tower has it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -76,6 +76,7 @@ pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
         listener,
         handler,
         framing: StructHeader::default(),
+        connection: ConnectionOptions::default(),
         max_connections: None,
         drain_timeout: Duration::from_secs(30),
         shutdown: Box::pin(future::pending()),
@@ -137,6 +138,7 @@ pub struct Serve<L, H, F = StructHeader> {
     listener: L,
     handler: H,
     framing: F,
+    connection: ConnectionOptions,
     max_connections: Option<usize>,
     drain_timeout: Duration,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -149,10 +151,20 @@ impl<L, H, F> Serve<L, H, F> {
             listener: self.listener,
             handler: self.handler,
             framing,
+            connection: self.connection,
             max_connections: self.max_connections,
             drain_timeout: self.drain_timeout,
             shutdown: self.shutdown,
         }
+    }
+
+    /// Sets the limits of each connection in time and in bytes that wait (no limits in time).
+    ///
+    /// Strangers need some: a peer that sends a byte now and then, or takes no answers, holds its
+    /// place for ever without.
+    pub fn connection(mut self, options: ConnectionOptions) -> Self {
+        self.connection = options;
+        self
     }
 
     /// Sets how many connections are open at once (any number). Further ones wait in the
@@ -217,7 +229,8 @@ where
             };
             peer.framing = framing_name.clone();
             let span = debug_span!("connection", peer = %peer.remote);
-            let connection = Connection::new(io, self.framing.make_framing());
+            let connection = Connection::new(io, self.framing.make_framing())
+                .with_options(self.connection.clone());
             let handled = self.handler.handle(connection, peer, drain.clone());
             connections.spawn(
                 async move {

@@ -276,6 +276,10 @@ where
                     });
                     return Poll::Ready(Ok(()));
                 }
+                // Who waits for an answer is not idle.
+                Some(Err(Error::Idle(_))) if !this.waiting.is_empty() => {
+                    return Poll::Ready(Ok(()));
+                }
                 Some(Err(error)) => {
                     *this.closing = true;
                     *this.error = Some(error.into());

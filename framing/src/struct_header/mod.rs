@@ -242,6 +242,10 @@ impl Framing for StructHeader {
         self.limits.set_largest(bytes.min(self.most));
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.is_discarding()
+    }
+
     fn carries(&self) -> Carries {
         if self.kept() > 0 {
             Carries::Neither("a frame begins with part of its own header")

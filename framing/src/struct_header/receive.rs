@@ -141,6 +141,11 @@ impl StructHeader {
         gone
     }
 
+    /// Whether the rest of a bad frame is being dropped.
+    pub(super) fn is_discarding(&self) -> bool {
+        matches!(self.stage, Stage::Discard { .. })
+    }
+
     /// What it means that the stream ends here, where `arrived` bytes are no whole frame.
     pub(super) fn end(&self, arrived: usize) -> Result<Step, FrameError> {
         let cut_off = match self.stage {

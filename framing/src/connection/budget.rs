@@ -1,0 +1,161 @@
+//! Bounds the bytes that many connections hold together.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+/// A number of bytes that connections may hold together: what has been read and is no whole frame
+/// yet, frames that wait for the stream, and what waits to be written.
+///
+/// While it is used up nothing is read, by none of them, and TCP makes the peers wait; as soon as
+/// something is let go of they go on. One connection at a time may overdraw it to complete the
+/// frame it is in the middle of, or all could wait for one another. So what is held is bounded by
+/// the budget, one frame, and one read (64 KiB) for each thread.
+///
+/// Give it along with a time limit, or peers that stop in the middle of a frame hold their part
+/// for ever.
+#[derive(Clone)]
+pub struct Budget(Arc<Shared>);
+
+struct Shared {
+    limit: usize,
+    used: AtomicUsize,
+    next_id: AtomicU64,
+    /// Whether anyone may be in the queue: most of the time nobody is, and no lock is taken.
+    crowded: AtomicBool,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: HashMap<u64, Waker>,
+    /// Who may overdraw.
+    overdraws: Option<u64>,
+}
+
+impl Budget {
+    /// So many bytes for all connections that share it.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Shared {
+            limit: bytes.max(1),
+            used: AtomicUsize::new(0),
+            next_id: AtomicU64::new(0),
+            crowded: AtomicBool::new(false),
+            queue: Mutex::default(),
+        }))
+    }
+
+    /// How many bytes are held now.
+    pub fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// The share of one more connection.
+    pub(super) fn share(&self) -> Share {
+        Share {
+            id: self.0.next_id.fetch_add(1, Ordering::Relaxed),
+            shared: self.0.clone(),
+            held: 0,
+            waits: false,
+        }
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("limit", &self.0.limit)
+            .field("used", &self.used())
+            .finish()
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self) -> bool {
+        self.used.load(Ordering::SeqCst) < self.limit
+    }
+
+    /// Wakes everyone who waits. They ask again, and most will find room.
+    fn wake(&self) {
+        if !self.crowded.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.queue().waiting);
+        waiting.into_values().for_each(Waker::wake);
+    }
+}
+
+/// What one connection holds of a [`Budget`]; given back when dropped.
+pub(super) struct Share {
+    shared: Arc<Shared>,
+    id: u64,
+    held: usize,
+    /// Whether it may stand in the queue, or overdraw.
+    waits: bool,
+}
+
+impl Share {
+    /// Whether more may be read; if not, the task is woken when it is worth asking again.
+    pub(super) fn may_read(&mut self, mid_frame: bool, cx: &Context<'_>) -> bool {
+        if self.shared.has_room() {
+            return true;
+        }
+        self.waits = true;
+        let mut queue = self.shared.queue();
+        if mid_frame && queue.overdraws.is_none_or(|id| id == self.id) {
+            queue.overdraws = Some(self.id);
+            return true;
+        }
+        queue.waiting.insert(self.id, cx.waker().clone());
+        self.shared.crowded.store(true, Ordering::SeqCst);
+        // What was let go of between the first look and the queue has woken nobody.
+        self.shared.has_room()
+    }
+
+    /// Notes how much is held now.
+    pub(super) fn hold(&mut self, bytes: usize, mid_frame: bool) {
+        let used = &self.shared.used;
+        let before = std::mem::replace(&mut self.held, bytes);
+        if bytes >= before {
+            used.fetch_add(bytes - before, Ordering::SeqCst);
+        } else {
+            used.fetch_sub(before - bytes, Ordering::SeqCst);
+        }
+        let mut wake = bytes < before && self.shared.has_room();
+        if self.waits && !mid_frame {
+            self.waits = false;
+            let mut queue = self.shared.queue();
+            if queue.overdraws == Some(self.id) {
+                queue.overdraws = None;
+                wake = true;
+            }
+        }
+        if wake {
+            self.shared.wake();
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shared.queue().waiting.remove(&self.id);
+        self.waits = true;
+        self.hold(0, false);
+    }
+}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Share").field("held", &self.held).finish()
+    }
+}

@@ -1,0 +1,228 @@
+//! From the socket to frames.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_util::io::poll_read_buf;
+
+use super::{BATCH, Connection, MOST_WAITING, SLOT, send::poll_write_out, settle};
+use crate::{Error, Framing, Received};
+
+impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
+    /// The stream's next item.
+    pub(super) fn poll_item(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        if let Some(frame) = self.as_mut().project().slot.pop_front() {
+            let arrived = self.as_mut().project().arrived;
+            *arrived = arrived.saturating_sub(1);
+            if let Some(halves) = &self.halves {
+                halves.sink.wake();
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.batch >= BATCH {
+            // Frames of one read need no I/O, so nothing else would ever make us yield.
+            *self.project().batch = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let received = match self.as_mut().project().found.take() {
+            Some(None) => Poll::Ready(Ok(None)),
+            Some(Some(error)) => Poll::Ready(Err(error)),
+            None => match self.halves.clone() {
+                None => self.as_mut().poll_receive(cx),
+                Some(halves) => {
+                    let before = (self.machine.framing().is_ready(), self.machine.unsent());
+                    halves.stream.register(cx.waker());
+                    let waker = Waker::from(halves.clone());
+                    let received = self.as_mut().poll_receive(&mut Context::from_waker(&waker));
+                    if before != (self.machine.framing().is_ready(), self.machine.unsent()) {
+                        halves.sink.wake();
+                    }
+                    received
+                }
+            },
+        };
+        let item = match received {
+            Poll::Pending => {
+                *self.project().batch = 0;
+                return Poll::Pending;
+            }
+            Poll::Ready(item) => item,
+        };
+        *self.as_mut().project().batch += 1;
+        match &item {
+            Ok(Some(_)) => {}
+            Ok(None) => *self.project().ended = true,
+            Err(error) => self.note(error),
+        }
+        Poll::Ready(item.transpose())
+    }
+
+    /// Takes note of an error that is about to be told.
+    pub(super) fn note(self: Pin<&mut Self>, error: &Error) {
+        if error.is_recoverable() {
+            return;
+        }
+        let this = self.project();
+        *this.ended = true;
+        *this.failed = true;
+        // The sink tells why, too.
+        *this.found = Some(Some(error.copy()));
+        if let Some(halves) = this.halves {
+            halves.sink.wake();
+        }
+    }
+
+    /// Reads and decodes until there is a frame, an end, an error, or nothing to read.
+    ///
+    /// `None` is the clean end; it comes again at every call, as a final error does.
+    fn poll_receive(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Error>> {
+        loop {
+            let mut this = self.as_mut().project();
+            match this.machine.next_frame() {
+                Ok(Received::Frame(frame)) => {
+                    if let Some(clock) = this.clock {
+                        clock.frame_ended(this.machine.now(), this.machine.unread());
+                    }
+                    return Poll::Ready(Ok(Some(frame)));
+                }
+                Ok(Received::End) => return Poll::Ready(Ok(None)),
+                Ok(Received::Need(_)) => {}
+                Err(error) => {
+                    if !error.is_recoverable() {
+                        // A refusal is worth a try, but the error must not wait for a peer that
+                        // does not read.
+                        let _ = poll_write_out(this.io.as_mut(), cx, this.machine, this.clock);
+                    }
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+            ready!(self.as_mut().poll_fill(cx))?;
+        }
+    }
+
+    /// Reads once, or waits until that is possible or time is up. Then it is worth looking for
+    /// frames again.
+    pub(super) fn poll_fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut this = self.project();
+        let machine = this.machine;
+        if this.halves.is_some() && machine.unsent() > 0 {
+            // Answers go out before we wait for what they bring.
+            if let Poll::Ready(result) = poll_write_out(this.io.as_mut(), cx, machine, this.clock) {
+                result?;
+            }
+        }
+        if let Some(clock) = this.clock.as_mut()
+            && !machine.is_mid_frame()
+        {
+            clock.no_frame();
+        }
+        settle(this.share, machine, this.slot);
+        let may_read = match this.share {
+            Some(share) => share.may_read(machine.is_mid_frame(), cx),
+            None => true,
+        };
+        let read = if may_read {
+            poll_read_buf(this.io.as_mut(), cx, machine.wake())?
+        } else {
+            Poll::Pending
+        };
+        match read {
+            Poll::Ready(0) => machine.close_input(),
+            Poll::Ready(count) => {
+                let now = Instant::now().into_std();
+                machine.set_now(now);
+                if let Some(clock) = this.clock {
+                    clock.arrived(now, count);
+                }
+            }
+            Poll::Pending => {
+                machine.rest();
+                let limits = this.clock.as_ref().and_then(|clock| clock.deadline());
+                let Some(deadline) = machine.deadline().into_iter().chain(limits).min() else {
+                    *this.timer = None;
+                    return Poll::Pending;
+                };
+                let deadline = Instant::from_std(deadline);
+                let timer = this
+                    .timer
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                if timer.deadline() != deadline {
+                    timer.as_mut().reset(deadline);
+                }
+                ready!(timer.as_mut().poll(cx));
+                *this.timer = None;
+                let now = Instant::now().into_std();
+                machine.set_now(now);
+                let limits = this.clock.as_mut().map_or(Ok(()), |clock| clock.check(now));
+                if let Err(Error::Frame(error)) = limits {
+                    return Poll::Ready(Err(machine.poison(error).into()));
+                }
+                limits?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the sink may read, though nobody may be there to take the frames that come.
+    ///
+    /// While an ack is due it must, whatever waits already, or a user who has several frames to
+    /// send before it takes any in would never get to the ack behind them. The framing makes sure
+    /// that no more than [`SLOT`] frames come before it.
+    pub(super) fn may_pump(&self) -> bool {
+        let ack_due = !self.machine.framing().is_ready();
+        self.found.is_none() && self.slot.len() < MOST_WAITING && (ack_due || self.arrived < SLOT)
+    }
+
+    /// Receives on behalf of the sink: what comes waits for the stream.
+    ///
+    /// Pending while something more may come; ready when no more is to be taken.
+    pub(super) fn poll_pump(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        while self.may_pump() {
+            let received = ready!(self.as_mut().poll_receive(cx));
+            let this = self.as_mut().project();
+            let result = match received {
+                Ok(Some(frame)) => {
+                    this.slot.push_back(frame);
+                    *this.arrived += 1;
+                    Ok(())
+                }
+                Ok(None) => {
+                    *this.found = Some(None);
+                    Ok(())
+                }
+                // Who only sends is not idle.
+                Err(Error::Idle(_)) => continue,
+                Err(error) => {
+                    *this.failed = true;
+                    *this.found = Some(Some(error.copy()));
+                    Err(error)
+                }
+            };
+            if let Some(halves) = this.halves {
+                halves.stream.wake();
+            }
+            result?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

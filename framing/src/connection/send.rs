@@ -1,0 +1,106 @@
+//! From frames to the socket.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_write_buf;
+
+use super::{Connection, clock::Clock};
+use crate::{Error, Framing, Machine};
+
+impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
+    /// Makes progress for the sink until `done`, on the waker that serves both halves.
+    pub(super) fn poll_until(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        done: impl Fn(&Self) -> bool,
+    ) -> Poll<Result<(), Error>> {
+        match self.halves.clone() {
+            None => self.poll_sink(cx, done),
+            Some(halves) => {
+                halves.sink.register(cx.waker());
+                let waker = Waker::from(halves);
+                self.poll_sink(&mut Context::from_waker(&waker), done)
+            }
+        }
+    }
+
+    /// Writes what waits, and reads what an interactive framing waits for.
+    fn poll_sink(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        done: impl Fn(&Self) -> bool,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if self.failed {
+                return Poll::Ready(Err(self.sending_failed()));
+            }
+            let this = self.as_mut().project();
+            let written = match poll_write_out(this.io, cx, this.machine, this.clock) {
+                Poll::Ready(Err(error)) => {
+                    *this.failed = true;
+                    return Poll::Ready(Err(error));
+                }
+                written => written.is_ready(),
+            };
+            if done(&self) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.halves.is_some() {
+                let room = self.may_pump();
+                let received = self.as_mut().poll_pump(cx)?.is_ready();
+                if done(&self) {
+                    return Poll::Ready(Ok(()));
+                }
+                // Something has arrived, or reading has brought bytes to write: go on.
+                if received && room || written && self.machine.unsent() > 0 {
+                    continue;
+                }
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// The error of a sink whose connection has failed before.
+    pub(super) fn sending_failed(&self) -> Error {
+        match &self.found {
+            Some(Some(error)) => error.copy(),
+            _ => io::Error::from(io::ErrorKind::BrokenPipe).into(),
+        }
+    }
+}
+
+/// Writes until nothing waits any more.
+#[inline]
+pub(super) fn poll_write_out<Io: AsyncWrite, F: Framing>(
+    mut io: Pin<&mut Io>,
+    cx: &mut Context<'_>,
+    machine: &mut Machine<F>,
+    clock: &mut Option<Box<Clock>>,
+) -> Poll<Result<(), Error>> {
+    while machine.outbox().has_remaining() {
+        match poll_write_buf(io.as_mut(), cx, machine.outbox())? {
+            Poll::Ready(0) => {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+            }
+            Poll::Ready(_) => {
+                if let Some(clock) = clock {
+                    clock.wrote();
+                }
+            }
+            Poll::Pending => {
+                let Some(clock) = clock else {
+                    return Poll::Pending;
+                };
+                let error = ready!(clock.poll_stalled(cx));
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+    Poll::Ready(Ok(()))
+}
