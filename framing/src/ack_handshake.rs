@@ -278,9 +278,9 @@ impl AckHandshake {
             }
             [byte, ..] => {
                 return Err(FrameError::malformed(format!(
-                    "a length has the byte {:?} in it; only the digits 0 to 9 and then a line \
+                    "a length has the byte '{}' in it; only the digits 0 to 9 and then a line \
                      feed are allowed",
-                    char::from(byte).escape_default().to_string()
+                    byte.escape_ascii()
                 ))
                 .at(digits));
             }

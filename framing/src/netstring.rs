@@ -129,8 +129,8 @@ impl Netstring {
 #[cold]
 fn not_a_length(byte: u8) -> FrameError {
     FrameError::malformed(format!(
-        "a length has the byte {:?} in it; only the digits 0 to 9 and then a colon are allowed",
-        char::from(byte).escape_default().to_string()
+        "a length has the byte '{}' in it; only the digits 0 to 9 and then a colon are allowed",
+        byte.escape_ascii()
     ))
 }
 

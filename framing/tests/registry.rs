@@ -135,7 +135,8 @@ fn every_default_told_is_the_default_built() {
     fn debug<O: DeserializeOwned + Debug>(text: &str) -> String {
         format!("{:?}", toml::from_str::<O>(text).unwrap())
     }
-    let known: [(&str, fn(&str) -> String); _] = [
+    type Read = fn(&str) -> String;
+    let known: [(&str, Read); _] = [
         ("ack-handshake", debug::<AckHandshakeOptions>),
         ("delimiter", debug::<DelimiterOptions>),
         ("fixed", debug::<FixedOptions>),
