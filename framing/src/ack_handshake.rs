@@ -10,12 +10,10 @@ use serde::Deserialize;
 
 use crate::{
     FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
+    decimal::{self, number},
     limits::seconds,
     options::{ByteString, duration},
 };
-
-/// More digits than this exceed every length a machine can address.
-const MAX_DIGITS: usize = 20;
 
 pub(crate) const HELP: FramingHelp = FramingHelp::new(
     "decimal length, wait for `ok`, then the body",
@@ -266,20 +264,7 @@ impl AckHandshake {
 
     /// Reads an announcement.
     fn parse(&self, input: &[u8]) -> Result<Announcement, FrameError> {
-        let digits = input
-            .iter()
-            .take(MAX_DIGITS + 1)
-            .take_while(|b| b.is_ascii_digit())
-            .count();
-        if digits > 1 && input[0] == b'0' {
-            return Err(FrameError::malformed("a length with a leading zero"));
-        }
-        if digits > MAX_DIGITS {
-            return Err(FrameError::too_long(
-                number(&input[..digits]),
-                self.limits.largest(),
-            ));
-        }
+        let digits = decimal::digits(input, self.limits.largest())?;
         let consumed = match input[digits..] {
             [] => return Ok(Announcement::Digits(digits)),
             [b'\r'] if digits > 0 => return Ok(Announcement::HalfTerminated),
@@ -293,9 +278,9 @@ impl AckHandshake {
             }
             [byte, ..] => {
                 return Err(FrameError::malformed(format!(
-                    "a length has the byte {:?} in it; only the digits 0 to 9 and then a line \
+                    "a length has the byte '{}' in it; only the digits 0 to 9 and then a line \
                      feed are allowed",
-                    char::from(byte).escape_default().to_string()
+                    byte.escape_ascii()
                 ))
                 .at(digits));
             }
@@ -435,20 +420,13 @@ impl AckHandshake {
     }
 
     fn announce(&mut self, frame: Bytes, out: &mut Outbox) {
-        out.put_slice(frame.len().to_string().as_bytes());
+        decimal::put(frame.len(), out);
         out.put_slice(&self.terminator);
         self.ack_due_at = out.now().checked_add(self.ack_timeout);
         self.due.push_back(Due::Ack);
         self.announced = Some(frame);
         self.crossed = false;
     }
-}
-
-/// The value of up to 21 digits.
-fn number(digits: &[u8]) -> u128 {
-    digits
-        .iter()
-        .fold(0, |value, digit| value * 10 + u128::from(digit - b'0'))
 }
 
 impl Framing for AckHandshake {

@@ -28,8 +28,10 @@
 //!
 //! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers; `outbox.rs` holds what
 //!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
-//! - `ack_handshake.rs`, `delimiter/`, `raw.rs`, `struct_header/`: one framing each; `codec.rs`: other people's.
 //! - `connection/`: a framing over I/O, with its limits in time and the spare buffers of `pool.rs`.
+//! - `ack_handshake.rs`, `delimiter/`, `fixed.rs`, `length_field.rs`, `netstring.rs`, `raw.rs`,
+//!   `struct_header/`, `varint.rs`: one framing each; `codec.rs`: other people's.
+//! - `decimal.rs`, `discard.rs`: what several of them do alike.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
@@ -43,11 +45,16 @@ mod ack_handshake;
 pub mod client;
 mod codec;
 mod connection;
+mod decimal;
 mod delimiter;
+mod discard;
 mod error;
+mod fixed;
 mod framing;
+mod length_field;
 mod limits;
 mod machine;
+mod netstring;
 mod options;
 mod outbox;
 mod pool;
@@ -58,20 +65,25 @@ mod struct_header;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod value;
+mod varint;
 
 pub use ack_handshake::{AckHandshake, AckHandshakeOptions};
 pub use codec::{CodecFraming, FramingCodec};
 pub use connection::{Budget, Connection, ConnectionOptions};
 pub use delimiter::{AtEof, Delimiter, DelimiterOptions, Lines, LinesOptions};
 pub use error::{Error, ErrorKind, FrameError, Hint, Part};
+pub use fixed::{Fixed, FixedOptions};
 pub use framing::{BoxFraming, Carries, Framing, Step};
+pub use length_field::{Endian, LengthField, LengthFieldOptions};
 pub use limits::{Limits, OnError};
 pub use machine::{Machine, Received, Replies, Unread, Visited};
+pub use netstring::{Netstring, NetstringOptions};
 pub use outbox::Outbox;
 pub use raw::{Raw, RawOptions};
 pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};
 pub use struct_header::{Constant, Counts, StructHeader, StructHeaderOptions};
 pub use value::Value;
+pub use varint::{Varint, VarintOptions};
 
 // The README's code is compiled with the tests.
 #[cfg(doctest)]

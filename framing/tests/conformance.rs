@@ -162,6 +162,64 @@ const ROWS: &[(&str, About)] = &[
         },
     ),
     (
+        r#"{ type = "fixed", size = 5 }"#,
+        About {
+            frames: &[b"hello", b"world", b"\0\0\0\x01a"],
+            refused: &[b"", b"hell", b"hello!"],
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "fixed", size = "1B", on_error = "skip", allow_empty = false }"#,
+        About {
+            frames: &[b"a", b"\0", b"\xff"],
+            refused: &[b"", b"ab"],
+            ..ANY
+        },
+    ),
+    ("length-field", ANY),
+    (r#"{ type = "length-field", on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "length-field", width = 3, endian = "little" }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "length-field", offset = 2, width = 5, on_error = "skip" }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "length-field", width = 1, signed = true, adjust = -1 }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "length-field", width = 8, endian = "little", signed = true, max_frame = 9223372036854775807 }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "length-field", offset = 1, width = 7, adjust = 3, allow_empty = false, on_error = "skip" }"#,
+        About {
+            frames: &[b"abc", b"hello", b"a somewhat longer frame"],
+            refused: &[b"", b"ab"],
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "length-field", offset = 2, width = 2, strip = 1 }"#,
+        About {
+            frames: &[b"\x07\0\0", b"\x07\0\x05hello"],
+            refused: &[b"", b"hello", b"\x07\0\x04hello", b"\x07\0"],
+            ..ANY
+        },
+    ),
+    (
+        r#"{ type = "length-field", width = 6, strip = 0, on_error = "skip" }"#,
+        About {
+            frames: &[b"\0\0\0\0\0\0", b"\0\0\0\0\0\x02hi"],
+            refused: &[b"", b"\0\0\0\0\0\x03hi"],
+            ..ANY
+        },
+    ),
+    (
         "lines",
         About {
             refused: &[b"a\nb", b"a\r", b"\xff"],
@@ -174,6 +232,16 @@ const ROWS: &[(&str, About)] = &[
         About {
             refused: &[b"a\nb", b"\xff"],
             ..TEXT
+        },
+    ),
+    ("netstring", ANY),
+    (r#"{ type = "netstring", on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "netstring", allow_empty = false, on_error = "skip", max_frame = 9223372036854775807 }"#,
+        About {
+            frames: &[b"x", b"hello", b"5:hello,", b"a somewhat longer frame"],
+            refused: &[b""],
+            ..ANY
         },
     ),
     ("raw", ANY),
@@ -220,6 +288,20 @@ const ROWS: &[(&str, About)] = &[
         },
     ),
     (r#"{ type = "struct-header", format = "@bhl" }"#, ANY),
+    ("varint", ANY),
+    (
+        r#"{ type = "varint", canonical = true, max_frame = 9223372036854775807 }"#,
+        ANY,
+    ),
+    (r#"{ type = "varint", on_error = "skip" }"#, ANY),
+    (
+        r#"{ type = "varint", allow_empty = false, on_error = "skip" }"#,
+        About {
+            frames: &[b"x", b"\xac\x02", &[7; 127], &[7; 128], &[7; 300]],
+            refused: &[b""],
+            ..ANY
+        },
+    ),
 ];
 
 type Make = Box<dyn Fn() -> BoxFraming>;

@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 
 use framing::{
-    AckHandshakeOptions, BoxFraming, Carries, DelimiterOptions, ErrorKind, FrameError,
-    FramingFactory, Limits, LinesOptions, Machine, OptionHelp, RawOptions, Received, Registry,
-    StructHeaderOptions,
+    AckHandshakeOptions, BoxFraming, Carries, DelimiterOptions, ErrorKind, FixedOptions,
+    FrameError, FramingFactory, LengthFieldOptions, Limits, LinesOptions, Machine,
+    NetstringOptions, OptionHelp, RawOptions, Received, Registry, StructHeaderOptions,
+    VarintOptions,
 };
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
@@ -67,10 +68,33 @@ fn decoded(framing: BoxFraming, bytes: &[u8]) -> Vec<String> {
     frames
 }
 
+/// The framings that are nothing without an option, and that option.
+const REQUIRED: &[(&str, &str)] = &[("fixed", "size = 1024")];
+
+fn required(name: &str) -> Option<&str> {
+    let known = REQUIRED.iter().find(|(other, _)| *other == name);
+    known.map(|(_, option)| *option)
+}
+
+#[test]
+fn an_option_that_must_be_given_is_asked_for() {
+    for (name, option) in REQUIRED {
+        let option = option.split(' ').next().unwrap();
+        let text = refusal(name);
+        assert!(text.contains(option), "{text} does not ask for {option}");
+        let mut options = Registry::default()
+            .options(name)
+            .unwrap()
+            .collect::<Vec<_>>();
+        options.retain(|option| option.default_value() == OptionHelp::REQUIRED);
+        assert!(options.iter().map(OptionHelp::name).eq([option]), "{name}");
+    }
+}
+
 #[test]
 fn a_bare_name_is_a_framing_with_its_defaults() {
     let registry = Registry::default();
-    for name in registry.names() {
+    for name in registry.names().filter(|name| required(name).is_none()) {
         let factory = registry.parse(&format!(" {name} ")).unwrap();
         assert_eq!(factory.name(), name);
         assert_eq!(factory.make().max_frame(), Limits::DEFAULT_MAX_FRAME);
@@ -111,12 +135,17 @@ fn every_default_told_is_the_default_built() {
     fn debug<O: DeserializeOwned + Debug>(text: &str) -> String {
         format!("{:?}", toml::from_str::<O>(text).unwrap())
     }
-    let known: [(&str, fn(&str) -> String); _] = [
+    type Read = fn(&str) -> String;
+    let known: [(&str, Read); _] = [
         ("ack-handshake", debug::<AckHandshakeOptions>),
         ("delimiter", debug::<DelimiterOptions>),
+        ("fixed", debug::<FixedOptions>),
+        ("length-field", debug::<LengthFieldOptions>),
         ("lines", debug::<LinesOptions>),
+        ("netstring", debug::<NetstringOptions>),
         ("raw", debug::<RawOptions>),
         ("struct-header", debug::<StructHeaderOptions>),
+        ("varint", debug::<VarintOptions>),
     ];
     let registry = Registry::default();
     assert!(registry.names().eq(known.map(|(name, _)| name)));
@@ -212,15 +241,16 @@ fn options_may_stand_in_front_of_the_type() {
 fn the_options_common_to_all_are_options_of_all() {
     let registry = Registry::default();
     for name in registry.names() {
+        let own = required(name).map_or(String::new(), |option| format!(", {option}"));
         let text = format!(
-            r#"{{ type = "{name}", max_frame = "1KiB", on_error = "close", allow_empty = true, max_empty_run = 5 }}"#
+            r#"{{ type = "{name}", max_frame = "1KiB", on_error = "close", allow_empty = true, max_empty_run = 5{own} }}"#
         );
         assert_eq!(
             registry.parse(&text).unwrap().make().max_frame(),
             1024,
             "{name}"
         );
-        let nothing = refusal(&format!(r#"{{ type = "{name}", max_frame = 0 }}"#));
+        let nothing = refusal(&format!(r#"{{ type = "{name}", max_frame = 0{own} }}"#));
         assert!(nothing.contains("at least 1"), "{nothing}");
     }
 }

@@ -24,8 +24,10 @@ use self::{
 pub use help::{FramingHelp, OptionHelp};
 
 use crate::{
-    AckHandshakeOptions, BoxFraming, DelimiterOptions, FrameError, Framing, Limits, LinesOptions,
-    RawOptions, StructHeaderOptions, ack_handshake, delimiter, raw, struct_header,
+    AckHandshakeOptions, BoxFraming, DelimiterOptions, FixedOptions, FrameError, Framing,
+    LengthFieldOptions, Limits, LinesOptions, NetstringOptions, RawOptions, StructHeaderOptions,
+    VarintOptions, ack_handshake, delimiter, fixed, length_field, netstring, raw, struct_header,
+    varint,
 };
 
 /// Framings by name.
@@ -88,13 +90,21 @@ impl Default for Registry {
                 AckHandshakeOptions::build,
             )
             .register_with("delimiter", delimiter::HELP, DelimiterOptions::build)
+            .register_with("fixed", fixed::HELP, FixedOptions::build)
+            .register_with(
+                "length-field",
+                length_field::HELP,
+                LengthFieldOptions::build,
+            )
             .register_with("lines", delimiter::LINES_HELP, LinesOptions::build)
+            .register_with("netstring", netstring::HELP, NetstringOptions::build)
             .register_with("raw", raw::HELP, RawOptions::build)
             .register_with(
                 "struct-header",
                 struct_header::HELP,
                 StructHeaderOptions::build,
-            );
+            )
+            .register_with("varint", varint::HELP, VarintOptions::build);
         registry
     }
 }

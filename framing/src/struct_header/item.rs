@@ -52,7 +52,7 @@ pub(crate) struct Item {
     pub(crate) order: Order,
     /// The first byte in the header.
     pub(crate) offset: usize,
-    /// How many bytes: 1, 2, 4 or 8 for a number.
+    /// How many bytes: 1, 2, 4 or 8 for a number of Python's, any from 1 to 8 for a length field.
     pub(crate) width: usize,
     /// The byte of the format string that its letter is.
     pub(crate) position: usize,
@@ -241,7 +241,9 @@ impl Item {
             [a, b] => u16::from_be_bytes([a, b]).into(),
             [a, b, c, d] => u32::from_be_bytes([a, b, c, d]).into(),
             [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            _ => 0,
+            ref bytes => bytes
+                .iter()
+                .fold(0, |raw, &byte| raw << 8 | u64::from(byte)),
         };
         match self.order {
             Order::Big => raw,
@@ -264,7 +266,8 @@ impl Item {
             8 => room.copy_from_slice(&bytes),
             4 => room.copy_from_slice(&bytes[..4]),
             2 => room.copy_from_slice(&bytes[..2]),
-            _ => room.copy_from_slice(&bytes[..1]),
+            1 => room.copy_from_slice(&bytes[..1]),
+            width => room.copy_from_slice(&bytes[..width]),
         }
     }
 }

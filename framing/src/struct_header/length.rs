@@ -69,8 +69,8 @@ impl Length {
     fn unwritable(&self, value: i128) -> FrameError {
         let (least, most) = self.item.range();
         FrameError::unencodable(format!(
-            "the length would be written as {value}, but `{}` holds {least} to {most}",
-            self.item.code
+            "the length would be written as {value}, but its {} bytes hold {least} to {most}",
+            self.item.width
         ))
     }
 }

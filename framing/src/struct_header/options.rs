@@ -236,7 +236,7 @@ impl StructHeaderOptions {
     /// many, too few, or out of range; a `strip` of more than the header, since what it removes
     /// behind could not be written again; an `adjust` with which no frame could be said; and a
     /// `max_frame` of 0, or of more than the length item can say.
-    pub fn build(self, mut limits: Limits) -> Result<StructHeader, FrameError> {
+    pub fn build(self, limits: Limits) -> Result<StructHeader, FrameError> {
         let format = Format::parse(&self.format)?;
         if format.size == 0 {
             return Err(FrameError::config(format!(
@@ -245,7 +245,19 @@ impl StructHeaderOptions {
             )));
         }
         let index = self.length_item(&format)?;
-        let item = format.items[index];
+        let named = format!("the length item `{}`", format.items[index].code);
+        self.build_on(&format, index, &named, limits)
+    }
+
+    /// Checks all but the format itself, of which item `index` holds the length and is `named` so
+    /// in errors.
+    pub(crate) fn build_on(
+        self,
+        format: &Format,
+        index: usize,
+        named: &str,
+        mut limits: Limits,
+    ) -> Result<StructHeader, FrameError> {
         let strip = self.strip.unwrap_or(format.size);
         if strip > format.size {
             return Err(FrameError::config(format!(
@@ -254,16 +266,13 @@ impl StructHeaderOptions {
                 format.size
             )));
         }
-        let length = self.body_length(item, &format)?;
+        let length = self.body_length(format.items[index], format, named)?;
         // What the limit counts: the frame as handed out, with what is left of the header.
         let most = length.most() + (format.size - strip) as i128;
-        limits.fit(
-            u64::try_from(most).unwrap_or(u64::MAX),
-            &format!("the length item `{}`", item.code),
-        )?;
-        let template = self.template(&format, index)?;
+        limits.fit(u64::try_from(most).unwrap_or(u64::MAX), named)?;
+        let template = self.template(format, index)?;
         Ok(StructHeader::assemble(
-            &format, index, length, template, strip, limits,
+            format, index, length, template, strip, limits,
         ))
     }
 }
@@ -298,7 +307,7 @@ impl StructHeaderOptions {
         Ok(index)
     }
 
-    fn body_length(&self, item: Item, format: &Format) -> Result<Length, FrameError> {
+    fn body_length(&self, item: Item, format: &Format, named: &str) -> Result<Length, FrameError> {
         let header = match self.counts {
             Counts::Payload => 0,
             Counts::Frame => format.size as i128,
@@ -306,10 +315,9 @@ impl StructHeaderOptions {
         let length = Length::new(item, i128::from(self.adjust) - header);
         if length.most() <= 0 {
             return Err(FrameError::config(format!(
-                "`adjust` is {}, so that the largest number in the length item `{}` would mean {} \
-                 bytes; it must be possible to say 1 at least",
+                "`adjust` is {}, so that the largest number in {named} would mean {} bytes; it must \
+                 be possible to say 1 at least",
                 self.adjust,
-                item.code,
                 length.most()
             )));
         }

@@ -1,7 +1,7 @@
 //! Finds a frame, or says how many bytes are missing, or what is wrong.
 
 use super::{StructHeader, item::Order};
-use crate::{ErrorKind, FrameError, Part, Step};
+use crate::{FrameError, Part, Step, discard::Discard};
 
 /// Where in the stream decoding stands.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub(super) enum Stage {
     /// becomes, it is not judged again.
     Body(usize),
     /// In the body of a bad frame.
-    Discard { body: u64, left: u64 },
+    Discard(Discard),
 }
 
 impl StructHeader {
@@ -48,10 +48,8 @@ impl StructHeader {
                 None => return Ok(Step::Need(self.missing(input.len()))),
             },
             Stage::Body(body) => body,
-            Stage::Discard { .. } if input.is_empty() => return Ok(Step::Need(1)),
-            Stage::Discard { body, left } => {
-                return Ok(Step::Consumed(self.discard(body, left, input.len())));
-            }
+            Stage::Discard(_) if input.is_empty() => return Ok(Step::Need(1)),
+            Stage::Discard(rest) => return Ok(Step::Consumed(self.discard(rest, input.len()))),
         };
         let end = self.size + body;
         if input.len() < end {
@@ -114,30 +112,19 @@ impl StructHeader {
     #[cold]
     fn reject(&mut self, error: FrameError, body: u128, arrived: usize) -> FrameError {
         let error = error.at(self.length.item().offset);
-        // A flood of empty frames is no bad frame but a bad peer: each of them is allowed.
-        let flood = error.kind() != ErrorKind::TooLong && self.limits.permit(0).is_ok();
-        if flood || !self.limits.skips() {
-            return error;
+        match Discard::new(self.size, body) {
+            Some(rest) if self.limits.may_skip(&error) => {
+                error.skipping(self.discard(rest, arrived))
+            }
+            _ => error,
         }
-        let (Ok(body), Ok(whole)) = (u64::try_from(body), u64::try_from(body + self.size as u128))
-        else {
-            // No stream is that long.
-            return error;
-        };
-        error.skipping(self.discard(body, whole, arrived))
     }
 
-    /// Drops what has arrived of a bad frame of which so many bytes are left, and says how many
-    /// that is.
+    /// Drops what has arrived of a bad frame, and says how many bytes that are.
     #[cold]
-    fn discard(&mut self, body: u64, left: u64, arrived: usize) -> usize {
-        let gone = usize::try_from(left).map_or(arrived, |left| left.min(arrived));
-        let left = left - gone as u64;
-        self.stage = if left == 0 {
-            Stage::Header { seen: 0 }
-        } else {
-            Stage::Discard { body, left }
-        };
+    fn discard(&mut self, rest: Discard, arrived: usize) -> usize {
+        let (gone, rest) = rest.pass(arrived);
+        self.stage = rest.map_or(Stage::Header { seen: 0 }, Stage::Discard);
         gone
     }
 
@@ -154,10 +141,7 @@ impl StructHeader {
             Stage::Body(body) => {
                 FrameError::truncated(Part::Body, arrived.saturating_sub(self.size), body)
             }
-            Stage::Discard { body, left } => {
-                let have = usize::try_from(body - left).unwrap_or(usize::MAX);
-                FrameError::truncated(Part::Body, have, usize::try_from(body).ok())
-            }
+            Stage::Discard(rest) => rest.cut_off(),
         };
         Err(cut_off.at(arrived))
     }

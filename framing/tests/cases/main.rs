@@ -3,9 +3,14 @@
 
 mod ack_handshake;
 mod delimiter;
+mod fixed;
 mod interleavings;
+mod length_field;
+mod netstring;
+mod new_limit;
 mod script;
 mod struct_header;
+mod varint;
 
 use framing::{ErrorKind, Registry};
 

@@ -1,0 +1,50 @@
+//! Frames of one size.
+
+use crate::{cases, refused, script::case};
+
+const FIVE: &str = r#"{ type = "fixed", size = 5 }"#;
+const PADDED: &str = r#"{ type = "fixed", size = 5, pad = " " }"#;
+
+cases! {
+    f01_nothing_at_all_is_a_clean_end: case(FIVE).eof().gives(["end"]).writes("");
+    frames_of_one_size: case(FIVE).send(b"hello").send(b"world").read(b"helloworld").eof()
+        .gives(["frame hello", "frame world", "end"]).writes(b"helloworld");
+    f04_a_short_piece_at_the_end_is_cut_off:
+        case(FIVE).read(b"hellowo").eof().gives(["frame hello", "truncated body 2 of 5 @7"]);
+    f19_a_short_frame_is_refused: case(FIVE).send(b"hell").send(b"hello")
+        .gives(["unencodable"]).says("4 bytes").gives_back(b"hell").writes(b"hello");
+    f19_so_is_a_long_one: case(FIVE).send(b"hello!").gives(["unencodable"]).says("have 5")
+        .gives_back(b"hello!").writes("");
+    f19_and_an_empty_one: case(FIVE).send(b"").gives(["unencodable"]).writes("");
+    short_frames_are_padded_and_stay_so:
+        case(PADDED).send(b"hi").send(b"").send(b"hello").read(b"hi   ").eof()
+            .gives(["frame hi   ", "end"]).writes(b"hi        hello");
+    long_ones_are_refused_all_the_same: case(PADDED).send(b"hello!").gives(["unencodable"])
+        .gives_back(b"hello!").writes("");
+    an_empty_frame_may_be_forbidden:
+        case(r#"{ type = "fixed", size = 5, pad = { hex = "00" }, allow_empty = false }"#)
+            .send(b"").send(b"a").gives(["unencodable"]).says("allow_empty").writes(b"a\0\0\0\0");
+    a_larger_limit_means_the_size:
+        case(r#"{ type = "fixed", size = 5, max_frame = "1KiB" }"#).send(b"hello").read(b"hello")
+            .eof().gives(["frame hello", "end"]);
+}
+
+#[test]
+fn f26_what_cannot_work_is_refused_when_it_is_built() {
+    for (options, says) in [
+        ("pad = \"x\"", "size"),
+        ("size = 0", "at least 1"),
+        ("size = -1", "negative"),
+        ("size = 5, max_frame = 4", "`max_frame`, which is 4"),
+        ("size = \"17MiB\"", "max_frame"),
+        (
+            "size = 9223372036854775807, max_frame = 9223372036854775807",
+            "memory",
+        ),
+        ("size = 5, max_frame = 0", "at least 1"),
+        ("size = 5, pad = \"\"", "one byte"),
+        ("size = 5, pad = \"ab\"", "one byte"),
+    ] {
+        refused(&format!(r#"{{ type = "fixed", {options} }}"#), says);
+    }
+}
