@@ -29,6 +29,7 @@
 //! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers; `outbox.rs` holds what
 //!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
 //! - `ack_handshake.rs`, `delimiter/`, `raw.rs`, `struct_header/`: one framing each; `codec.rs`: other people's.
+//! - `cobs.rs` and `slip.rs` (with `blocks.rs`), `json_header/`: one framing each; `pair.rs`: two in one.
 //! - `connection.rs`: a framing over I/O, with the spare buffers of `pool.rs`.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
@@ -40,36 +41,46 @@
 //! otherwise. What was handed over (a frame to [`Connection`]'s sink, a call to a client) is still sent.
 
 mod ack_handshake;
+mod blocks;
 pub mod client;
+mod cobs;
 mod codec;
 mod connection;
 mod delimiter;
+mod discard;
 mod error;
 mod framing;
+mod json_header;
 mod limits;
 mod machine;
 mod options;
 mod outbox;
+mod pair;
 mod pool;
 mod raw;
 mod registry;
 pub mod serve;
+mod slip;
 mod struct_header;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod value;
 
 pub use ack_handshake::{AckHandshake, AckHandshakeOptions};
+pub use cobs::{Cobs, CobsOptions};
 pub use codec::{CodecFraming, FramingCodec};
 pub use connection::Connection;
 pub use delimiter::{AtEof, Delimiter, DelimiterOptions, Lines, LinesOptions};
 pub use error::{Error, ErrorKind, FrameError, Hint, Part};
 pub use framing::{BoxFraming, Carries, Framing, Step};
+pub use json_header::{JsonHeader, JsonHeaderOptions};
 pub use limits::{Limits, OnError};
 pub use machine::{Machine, Received};
 pub use outbox::Outbox;
+pub use pair::Pair;
 pub use raw::{Raw, RawOptions};
 pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};
+pub use slip::{InvalidEscape, Slip, SlipOptions};
 pub use struct_header::{Constant, Counts, StructHeader, StructHeaderOptions};
 pub use value::Value;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::FrameError;
+use crate::{ErrorKind, FrameError};
 
 /// What a framing does after a bad frame whose end it knows.
 #[derive(
@@ -108,6 +108,13 @@ impl Limits {
     /// Whether a bad frame whose end is known is skipped.
     pub fn skips(&self) -> bool {
         self.on_error == OnError::Skip
+    }
+
+    /// Whether a frame whose end is known is skipped after this error of [`admit`](Self::admit).
+    ///
+    /// A flood of empty frames is no bad frame but a bad peer: each of them is allowed.
+    pub(crate) fn may_skip(&self, error: &FrameError) -> bool {
+        self.skips() && (error.kind() == ErrorKind::TooLong || !self.allow_empty)
     }
 
     /// Checks the values, and fits the limit to a wire format that cannot say more than `most`

@@ -16,15 +16,13 @@ mod tests;
 
 use bytes::Bytes;
 
-pub(crate) use self::options::HELP;
 pub use self::options::{Constant, Counts, StructHeaderOptions};
-use self::{
+pub(crate) use self::{
     format::Format,
     item::{Item, Order},
-    length::Length,
-    receive::Stage,
-    template::Template,
+    options::HELP,
 };
+use self::{length::Length, receive::Stage, template::Template};
 use crate::{Carries, FrameError, Framing, Limits, Outbox, Step, Value};
 
 /// A binary header that holds the payload's length, then the payload.
