@@ -2,9 +2,13 @@
 //! over a connection.
 
 mod ack_handshake;
+mod cobs;
 mod delimiter;
 mod interleavings;
+mod json_header;
+mod pair;
 mod script;
+mod slip;
 mod struct_header;
 
 use framing::{ErrorKind, Registry};
