@@ -218,6 +218,8 @@ pub struct AckHandshake {
     ack_due_at: Option<Instant>,
     /// The peer has closed its side: no ack can come any more.
     closed: bool,
+    /// Whether the peer announces nothing, so that what comes while an ack is due is the ack.
+    send_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +261,7 @@ impl AckHandshake {
             settled_at: None,
             ack_due_at: None,
             closed: false,
+            send_only: false,
         }
     }
 
@@ -364,7 +367,7 @@ impl AckHandshake {
             // With nothing there yet, it may also become an announcement, of two bytes or, bare, one.
             let announcement = if self.settle.is_some() { 1 } else { 2 };
             let missing = self.ack.len() - input.len();
-            return Ok(Step::Need(if input.is_empty() {
+            return Ok(Step::Need(if input.is_empty() && !self.send_only {
                 missing.min(announcement)
             } else {
                 missing
@@ -400,7 +403,7 @@ impl AckHandshake {
         match (self.due.front(), self.due.len()) {
             (None, _) => true,
             // Only the ack is due: a peer that announced before it read our announcement.
-            (Some(Due::Ack), 1) => input.first().is_some_and(u8::is_ascii_digit),
+            (Some(Due::Ack), 1) => !self.send_only && input.first().is_some_and(u8::is_ascii_digit),
             _ => false,
         }
     }
@@ -526,6 +529,10 @@ impl Framing for AckHandshake {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn set_send_only(&mut self) {
+        self.send_only = true;
     }
 
     fn take_unsent(&mut self) -> Option<Bytes> {

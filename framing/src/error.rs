@@ -201,6 +201,13 @@ impl FrameError {
         error
     }
 
+    /// The same for a header with a length and a limit of its own.
+    pub(crate) fn header_too_long(declared: impl Into<u128>, limit: usize) -> Self {
+        let mut error = Self::too_long(declared, limit);
+        error.0.message = "a header".into();
+        error
+    }
+
     /// A frame that has passed the limit while its end is not in sight, so its size is unknown.
     pub fn over_limit(limit: usize) -> Self {
         let mut error = Self::new(ErrorKind::TooLong, "");
@@ -345,9 +352,13 @@ impl fmt::Display for FrameError {
         } = &*self.0;
         match (self.0.kind, declared, limit, part) {
             (ErrorKind::TooLong, Some(declared), Some(limit), _) => {
+                let what = match &*self.0.message {
+                    "" => "a frame",
+                    what => what,
+                };
                 write!(
                     f,
-                    "a frame of {declared} bytes is over the limit of {limit} bytes"
+                    "{what} of {declared} bytes is over the limit of {limit} bytes"
                 )?;
             }
             (ErrorKind::TooLong, None, Some(limit), _) => {

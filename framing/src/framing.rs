@@ -137,6 +137,11 @@ pub trait Framing {
         false
     }
 
+    /// Prepares the framing to send only, beside another that reads the frames (a
+    /// [`Pair`](crate::Pair)): it is shown bytes while [`is_ready`](Self::is_ready) says no, and
+    /// they are the peer's answer, whatever they look like.
+    fn set_send_only(&mut self) {}
+
     /// Whether one frame sent is one frame received. Only [`Raw`](crate::Raw) says no.
     fn keeps_boundaries(&self) -> bool {
         true
@@ -219,6 +224,10 @@ impl<F: Framing + ?Sized> Framing for Box<F> {
 
     fn is_interactive(&self) -> bool {
         (**self).is_interactive()
+    }
+
+    fn set_send_only(&mut self) {
+        (**self).set_send_only();
     }
 
     fn keeps_boundaries(&self) -> bool {

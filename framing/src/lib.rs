@@ -28,10 +28,11 @@
 //!
 //! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers; `outbox.rs` holds what
 //!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
+//! - `ack_handshake.rs`, `cobs.rs`, `delimiter/`, `fixed.rs`, `json_header/`, `length_field.rs`,
+//!   `netstring.rs`, `raw.rs`, `slip.rs`, `struct_header/`, `varint.rs`: one framing each; `pair.rs`: two
+//!   in one; `codec.rs`: other people's.
+//! - `blocks.rs`, `decimal.rs`, `discard.rs`: what several of them do alike.
 //! - `connection/`: a framing over I/O, with its limits in time and the spare buffers of `pool.rs`.
-//! - `ack_handshake.rs`, `delimiter/`, `fixed.rs`, `length_field.rs`, `netstring.rs`, `raw.rs`,
-//!   `struct_header/`, `varint.rs`: one framing each; `codec.rs`: other people's.
-//! - `decimal.rs`, `discard.rs`: what several of them do alike.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
@@ -42,7 +43,9 @@
 //! otherwise. What was handed over (a frame to [`Connection`]'s sink, a call to a client) is still sent.
 
 mod ack_handshake;
+mod blocks;
 pub mod client;
+mod cobs;
 mod codec;
 mod connection;
 mod decimal;
@@ -51,16 +54,19 @@ mod discard;
 mod error;
 mod fixed;
 mod framing;
+mod json_header;
 mod length_field;
 mod limits;
 mod machine;
 mod netstring;
 mod options;
 mod outbox;
+mod pair;
 mod pool;
 mod raw;
 mod registry;
 pub mod serve;
+mod slip;
 mod struct_header;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -68,19 +74,23 @@ mod value;
 mod varint;
 
 pub use ack_handshake::{AckHandshake, AckHandshakeOptions};
+pub use cobs::{Cobs, CobsOptions};
 pub use codec::{CodecFraming, FramingCodec};
 pub use connection::{Budget, Connection, ConnectionOptions};
 pub use delimiter::{AtEof, Delimiter, DelimiterOptions, Lines, LinesOptions};
 pub use error::{Error, ErrorKind, FrameError, Hint, Part};
 pub use fixed::{Fixed, FixedOptions};
 pub use framing::{BoxFraming, Carries, Framing, Step};
+pub use json_header::{JsonHeader, JsonHeaderOptions};
 pub use length_field::{Endian, LengthField, LengthFieldOptions};
 pub use limits::{Limits, OnError};
 pub use machine::{Machine, Received, Replies, Unread, Visited};
 pub use netstring::{Netstring, NetstringOptions};
 pub use outbox::Outbox;
+pub use pair::Pair;
 pub use raw::{Raw, RawOptions};
 pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};
+pub use slip::{InvalidEscape, Slip, SlipOptions};
 pub use struct_header::{Constant, Counts, StructHeader, StructHeaderOptions};
 pub use value::Value;
 pub use varint::{Varint, VarintOptions};

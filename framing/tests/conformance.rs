@@ -18,6 +18,8 @@ struct About {
     refused: &'static [&'static [u8]],
     emits_rest: bool,
     any_end: bool,
+    /// Bytes in front of each frame that alone are nothing.
+    opens: usize,
 }
 
 const ANY: About = About {
@@ -33,6 +35,23 @@ const ANY: About = About {
     refused: &[],
     emits_rest: false,
     any_end: false,
+    opens: 0,
+};
+
+/// Bytes that stuffing cares about, and every frame but the empty one.
+const STUFFED: About = About {
+    frames: &[
+        b"hello",
+        b"\0",
+        b"\xc0\xdb\xdc\xdd",
+        b"\0\0a\0",
+        b"\xff\x01\x02",
+        &[7; 254],
+        &[7; 255],
+        b"a somewhat longer frame",
+    ],
+    refused: &[b""],
+    ..ANY
 };
 
 const TEXT: About = About {
@@ -244,6 +263,65 @@ const ROWS: &[(&str, About)] = &[
             ..ANY
         },
     ),
+    ("cobs", ANY),
+    (
+        r#"{ type = "cobs", sentinel = 255, on_error = "skip" }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "cobs", sentinel = 97, leading = true, on_error = "skip" }"#,
+        About { opens: 1, ..ANY },
+    ),
+    (
+        r#"{ type = "cobs", allow_empty = false, on_error = "skip" }"#,
+        STUFFED,
+    ),
+    (
+        "slip",
+        About {
+            opens: 1,
+            ..STUFFED
+        },
+    ),
+    (
+        r#"{ type = "slip", leading = false, on_error = "skip" }"#,
+        STUFFED,
+    ),
+    (
+        r#"{ type = "slip", invalid_escape = "pass", on_error = "skip" }"#,
+        About {
+            opens: 1,
+            ..STUFFED
+        },
+    ),
+    ("json-header", ANY),
+    (
+        r#"{ type = "json-header", format = "i", on_error = "skip" }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "json-header", format = "<xHx", size = "\"é\"", max_header = 40, allow_empty = false, on_error = "skip" }"#,
+        STUFFED,
+    ),
+    (
+        r#"{ type = "pair", receive = "struct-header", send = { type = "struct-header", format = ">I" } }"#,
+        ANY,
+    ),
+    (
+        r#"{ type = "pair", receive = "cobs", send = { type = "cobs", leading = true }, on_error = "skip" }"#,
+        About { opens: 1, ..ANY },
+    ),
+    (
+        r#"{ type = "pair", receive = { type = "delimiter", delimiter = ["\r\n", "\n"] }, send = { type = "lines", ending = "\r\n" } }"#,
+        About {
+            refused: &[b"a\nb", b"\xff"],
+            ..TEXT
+        },
+    ),
+    (
+        r#"{ type = "pair", receive = "raw", send = { type = "raw", chunk = 5 } }"#,
+        ANY,
+    ),
     ("raw", ANY),
     (r#"{ type = "raw", chunk = "3B" }"#, ANY),
     ("struct-header", ANY),
@@ -367,6 +445,7 @@ fn check(make: impl Fn() -> BoxFraming, about: &About) {
     if about.any_end {
         laws = laws.any_end();
     }
+    laws = laws.opens_with(about.opens);
     laws.check();
 }
 

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use framing::{
-    AckHandshakeOptions, BoxFraming, Carries, DelimiterOptions, ErrorKind, FixedOptions,
-    FrameError, FramingFactory, LengthFieldOptions, Limits, LinesOptions, Machine,
-    NetstringOptions, OptionHelp, RawOptions, Received, Registry, StructHeaderOptions,
-    VarintOptions,
+    AckHandshakeOptions, BoxFraming, Carries, CobsOptions, DelimiterOptions, ErrorKind,
+    FixedOptions, FrameError, FramingFactory, JsonHeaderOptions, LengthFieldOptions, Limits,
+    LinesOptions, Machine, NetstringOptions, OptionHelp, RawOptions, Received, Registry,
+    SlipOptions, StructHeaderOptions, VarintOptions,
 };
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
@@ -68,8 +68,11 @@ fn decoded(framing: BoxFraming, bytes: &[u8]) -> Vec<String> {
     frames
 }
 
-/// The framings that are nothing without an option, and that option.
-const REQUIRED: &[(&str, &str)] = &[("fixed", "size = 1024")];
+/// The framings that are nothing without their options, and those options.
+const REQUIRED: &[(&str, &str)] = &[
+    ("fixed", "size = 1024"),
+    ("pair", r#"receive = "raw", send = "raw""#),
+];
 
 fn required(name: &str) -> Option<&str> {
     let known = REQUIRED.iter().find(|(other, _)| *other == name);
@@ -78,16 +81,14 @@ fn required(name: &str) -> Option<&str> {
 
 #[test]
 fn an_option_that_must_be_given_is_asked_for() {
-    for (name, option) in REQUIRED {
-        let option = option.split(' ').next().unwrap();
+    for (name, given) in REQUIRED {
         let text = refusal(name);
-        assert!(text.contains(option), "{text} does not ask for {option}");
-        let mut options = Registry::default()
-            .options(name)
-            .unwrap()
-            .collect::<Vec<_>>();
-        options.retain(|option| option.default_value() == OptionHelp::REQUIRED);
-        assert!(options.iter().map(OptionHelp::name).eq([option]), "{name}");
+        let options = Registry::default().options(name).unwrap();
+        let required = options.filter(|option| option.default_value() == OptionHelp::REQUIRED);
+        let required: Vec<_> = required.map(|option| option.name()).collect();
+        assert!(text.contains(&format!("`{}`", required[0])), "{text}");
+        let given = given.split(", ").map(|option| option.split(' ').next());
+        assert!(given.eq(required.iter().copied().map(Some)), "{name}");
     }
 }
 
@@ -138,12 +139,17 @@ fn every_default_told_is_the_default_built() {
     type Read = fn(&str) -> String;
     let known: [(&str, Read); _] = [
         ("ack-handshake", debug::<AckHandshakeOptions>),
+        ("cobs", debug::<CobsOptions>),
         ("delimiter", debug::<DelimiterOptions>),
         ("fixed", debug::<FixedOptions>),
+        ("json-header", debug::<JsonHeaderOptions>),
         ("length-field", debug::<LengthFieldOptions>),
         ("lines", debug::<LinesOptions>),
         ("netstring", debug::<NetstringOptions>),
+        // Both of its options must be given.
+        ("pair", str::to_owned),
         ("raw", debug::<RawOptions>),
+        ("slip", debug::<SlipOptions>),
         ("struct-header", debug::<StructHeaderOptions>),
         ("varint", debug::<VarintOptions>),
     ];

@@ -7,27 +7,26 @@
 //! the first frame.
 
 mod help;
+mod nested;
+mod plan;
 mod reader;
 
-use std::{cell::Cell, collections::BTreeMap, fmt, iter, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{
     Deserializer,
     de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor},
 };
 
-use self::{
-    help::COMMON,
-    reader::{fields_of, read},
-};
+use self::{help::COMMON, plan::PlanSeed, reader::fields_of};
 
 pub use help::{FramingHelp, OptionHelp};
 
 use crate::{
-    AckHandshakeOptions, BoxFraming, DelimiterOptions, FixedOptions, FrameError, Framing,
-    LengthFieldOptions, Limits, LinesOptions, NetstringOptions, RawOptions, StructHeaderOptions,
-    VarintOptions, ack_handshake, delimiter, fixed, length_field, netstring, raw, struct_header,
-    varint,
+    AckHandshakeOptions, BoxFraming, CobsOptions, DelimiterOptions, FixedOptions, FrameError,
+    Framing, JsonHeaderOptions, LengthFieldOptions, Limits, LinesOptions, NetstringOptions,
+    RawOptions, SlipOptions, StructHeaderOptions, VarintOptions, ack_handshake, cobs, delimiter,
+    fixed, json_header, length_field, netstring, pair, raw, slip, struct_header, varint,
 };
 
 /// Framings by name.
@@ -68,12 +67,18 @@ pub struct Registry {
 struct Entry {
     help: Option<FramingHelp>,
     options: &'static [&'static str],
-    build: Build,
+    read: Read,
+    /// Whether its options name framings.
+    nests: bool,
 }
 
-type Build = Arc<
-    dyn Fn(OptionReader<'_, '_>, &Cell<Limits>) -> Result<Make, erased_serde::Error> + Send + Sync,
+/// Reads the options of a framing's own.
+type Read = Arc<
+    dyn Fn(&Registry, OptionReader<'_, '_>) -> Result<Build, erased_serde::Error> + Send + Sync,
 >;
+
+/// Checks them with the limits, of which something may stand around the framing's table.
+type Build = Box<dyn FnOnce(Limits) -> Result<Make, FrameError>>;
 
 type OptionReader<'a, 'de> = &'a mut dyn erased_serde::Deserializer<'de>;
 
@@ -89,8 +94,10 @@ impl Default for Registry {
                 ack_handshake::HELP,
                 AckHandshakeOptions::build,
             )
+            .register_with("cobs", cobs::HELP, CobsOptions::build)
             .register_with("delimiter", delimiter::HELP, DelimiterOptions::build)
             .register_with("fixed", fixed::HELP, FixedOptions::build)
+            .register_with("json-header", json_header::HELP, JsonHeaderOptions::build)
             .register_with(
                 "length-field",
                 length_field::HELP,
@@ -98,7 +105,9 @@ impl Default for Registry {
             )
             .register_with("lines", delimiter::LINES_HELP, LinesOptions::build)
             .register_with("netstring", netstring::HELP, NetstringOptions::build)
+            .nest("pair", pair::HELP, &["receive", "send"], nested::pair)
             .register_with("raw", raw::HELP, RawOptions::build)
+            .register_with("slip", slip::HELP, SlipOptions::build)
             .register_with(
                 "struct-header",
                 struct_header::HELP,
@@ -145,7 +154,7 @@ impl Registry {
         build: impl Fn(O, Limits) -> Result<F, FrameError> + Send + Sync + 'static,
     ) -> &mut Self
     where
-        O: DeserializeOwned,
+        O: DeserializeOwned + 'static,
         F: Framing + Clone + Send + Sync + 'static,
     {
         self.insert(name.into(), None, build)
@@ -159,7 +168,7 @@ impl Registry {
         build: impl Fn(O, Limits) -> Result<F, FrameError> + Send + Sync + 'static,
     ) -> &mut Self
     where
-        O: DeserializeOwned,
+        O: DeserializeOwned + 'static,
         F: Framing + Clone + Send + Sync + 'static,
     {
         self.insert(name.into(), Some(help), build)
@@ -172,20 +181,45 @@ impl Registry {
         build: impl Fn(O, Limits) -> Result<F, FrameError> + Send + Sync + 'static,
     ) -> &mut Self
     where
-        O: DeserializeOwned,
+        O: DeserializeOwned + 'static,
         F: Framing + Clone + Send + Sync + 'static,
     {
-        let build: Build = Arc::new(move |reader, limits| {
+        let build = Arc::new(build);
+        let read: Read = Arc::new(move |_, reader| {
             let options: O = erased_serde::deserialize(reader)?;
-            let framing = build(options, limits.take()).map_err(de::Error::custom)?;
-            Ok(Arc::new(move || -> BoxFraming { Box::new(framing.clone()) }) as Make)
+            let build = build.clone();
+            Ok(Box::new(move |limits| {
+                let framing = build(options, limits)?;
+                Ok(Arc::new(move || -> BoxFraming { Box::new(framing.clone()) }) as Make)
+            }))
         });
         self.entries.insert(
             name,
             Entry {
                 help,
                 options: fields_of::<O>(),
-                build,
+                read,
+                nests: false,
+            },
+        );
+        self
+    }
+
+    /// Adds a framing whose options name framings of this registry.
+    fn nest(
+        &mut self,
+        name: &str,
+        help: FramingHelp,
+        options: &'static [&'static str],
+        read: fn(&Registry, OptionReader<'_, '_>) -> Result<Build, erased_serde::Error>,
+    ) -> &mut Self {
+        self.entries.insert(
+            name.into(),
+            Entry {
+                help: Some(help),
+                options,
+                read: Arc::new(read),
+                nests: true,
             },
         );
         self
@@ -295,30 +329,30 @@ impl<'de> DeserializeSeed<'de> for FramingSeed<'_> {
     }
 }
 
+impl<'a> FramingSeed<'a> {
+    fn plan(self) -> PlanSeed<'a> {
+        PlanSeed {
+            registry: self.0,
+            inside: false,
+        }
+    }
+}
+
+// Built while it is being read, so that the file's format can point at what cannot be.
 impl<'de> Visitor<'de> for FramingSeed<'_> {
     type Value = FramingFactory;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a framing's name, or a table with its `type` and options")
+        self.plan().expecting(f)
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<FramingFactory, E> {
-        let (name, entry) = self.0.entry(name)?;
-        let no_options = de::value::MapDeserializer::new(iter::empty::<(&str, &str)>());
-        read(name, entry, Vec::new(), no_options)
+        let plan = self.plan().visit_str(name)?;
+        plan.build(Limits::default()).map_err(E::custom)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FramingFactory, A::Error> {
-        // Options written in front of `type` wait until it is known whose they are.
-        let mut early = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "type" {
-                let name: String = map.next_value()?;
-                let (name, entry) = self.0.entry(&name)?;
-                return read(name, entry, early, map);
-            }
-            early.push((key, map.next_value::<serde_json::Value>()?));
-        }
-        Err(de::Error::missing_field("type"))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FramingFactory, A::Error> {
+        let plan = self.plan().visit_map(map)?;
+        plan.build(Limits::default()).map_err(de::Error::custom)
     }
 }

@@ -16,17 +16,18 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Entry, FramingFactory};
+use super::{Entry, Registry, plan::Plan};
 use crate::{Limits, OnError, options::size};
 
-/// Builds the framing `name` from the options that stood in front of its name, and the rest.
+/// Reads the options of the framing `name`: those that stood in front of its name, and the rest.
 pub(super) fn read<'de, A: MapAccess<'de>>(
+    registry: &Registry,
     name: &str,
     entry: &Entry,
     early: Vec<(String, serde_json::Value)>,
     map: A,
-) -> Result<FramingFactory, A::Error> {
-    let limits = Cell::new(Limits::default());
+) -> Result<Plan, A::Error> {
+    let common = Cell::new(Common::default());
     // Through the erased deserializer an error keeps its text only; here it keeps its place too.
     let placed = RefCell::new(None);
     let reader = Reader {
@@ -34,27 +35,56 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
         early: early.into_iter(),
         value: None,
         map,
-        limits: &limits,
+        common: &common,
         placed: &placed,
     };
     let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(reader);
-    match (entry.build)(&mut erased, &limits) {
-        Ok(make) => Ok(FramingFactory {
+    match (entry.read)(registry, &mut erased) {
+        Ok(build) => Ok(Plan {
             name: name.into(),
-            make,
+            build,
+            common: common.get(),
         }),
         Err(error) => Err(placed.take().unwrap_or_else(|| A::Error::custom(error))),
     }
 }
 
-/// The options as a deserializer, without those common to all, which go to `limits`.
+/// Those of the options common to all that are given.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Common {
+    max_frame: Option<usize>,
+    on_error: Option<OnError>,
+    allow_empty: Option<bool>,
+    max_empty_run: Option<u32>,
+}
+
+impl Common {
+    /// The limits with what is given put in its place.
+    pub(super) fn over(self, mut limits: Limits) -> Limits {
+        if let Some(bytes) = self.max_frame {
+            limits = limits.max_frame(bytes);
+        }
+        if let Some(policy) = self.on_error {
+            limits = limits.on_error(policy);
+        }
+        if let Some(allow) = self.allow_empty {
+            limits = limits.allow_empty(allow);
+        }
+        if let Some(frames) = self.max_empty_run {
+            limits = limits.max_empty_run(frames);
+        }
+        limits
+    }
+}
+
+/// The options as a deserializer, without those common to all, which go to `common`.
 struct Reader<'a, A, E> {
     known: Known<'a>,
     early: vec::IntoIter<(String, serde_json::Value)>,
     /// The value of the key last read, if it stood in front of the name.
     value: Option<serde_json::Value>,
     map: A,
-    limits: &'a Cell<Limits>,
+    common: &'a Cell<Common>,
     placed: &'a RefCell<Option<E>>,
 }
 
@@ -88,17 +118,15 @@ impl<'de, A: MapAccess<'de>> Reader<'_, A, A::Error> {
 
     /// Reads a common option's value; false if the key is not one of them.
     fn common(&mut self, key: &str) -> Result<bool, Error> {
-        let limits = self.limits.take();
-        self.limits.set(match key {
-            "max_frame" => limits.max_frame(self.value(Bytes)?),
-            "on_error" => limits.on_error(self.value(PhantomData::<OnError>)?),
-            "allow_empty" => limits.allow_empty(self.value(PhantomData::<bool>)?),
-            "max_empty_run" => limits.max_empty_run(self.value(PhantomData::<u32>)?),
-            _ => {
-                self.limits.set(limits);
-                return Ok(false);
-            }
-        });
+        let mut common = self.common.get();
+        match key {
+            "max_frame" => common.max_frame = Some(self.value(Bytes)?),
+            "on_error" => common.on_error = Some(self.value(PhantomData)?),
+            "allow_empty" => common.allow_empty = Some(self.value(PhantomData)?),
+            "max_empty_run" => common.max_empty_run = Some(self.value(PhantomData)?),
+            _ => return Ok(false),
+        }
+        self.common.set(common);
         Ok(true)
     }
 }

@@ -80,6 +80,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             frames: self.frames.clone(),
             refused: self.refused.clone(),
             rest: self.rest,
+            opening: self.opening,
         }
     }
 

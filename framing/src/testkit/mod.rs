@@ -72,6 +72,7 @@ pub struct Laws<M> {
     frames: Vec<Bytes>,
     refused: Vec<Bytes>,
     rest: Rest,
+    opening: usize,
 }
 
 /// What becomes of a frame that is cut off.
@@ -91,6 +92,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             frames: frames.to_vec(),
             refused: Vec::new(),
             rest: Rest::Truncated,
+            opening: 0,
         }
     }
 
@@ -103,6 +105,13 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
     /// Bytes behind the last whole frame may be a frame themselves when the stream ends.
     pub fn emits_rest(mut self) -> Self {
         self.rest = Rest::Emitted;
+        self
+    }
+
+    /// So many bytes in front of each frame are a mark that alone is no part of it: a stream that
+    /// ends behind them ends cleanly.
+    pub fn opens_with(mut self, bytes: usize) -> Self {
+        self.opening = bytes;
         self
     }
 
@@ -143,6 +152,7 @@ impl<M> fmt::Debug for Laws<M> {
             .field("frames", &self.frames)
             .field("refused", &self.refused)
             .field("rest", &self.rest)
+            .field("opening", &self.opening)
             .finish_non_exhaustive()
     }
 }

@@ -2,13 +2,17 @@
 //! over a connection.
 
 mod ack_handshake;
+mod cobs;
 mod delimiter;
 mod fixed;
 mod interleavings;
+mod json_header;
 mod length_field;
 mod netstring;
 mod new_limit;
+mod pair;
 mod script;
+mod slip;
 mod struct_header;
 mod varint;
 
