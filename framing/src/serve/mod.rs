@@ -4,6 +4,7 @@
 //! order. [`serve_with`] hands each connection to a driver of your own, such as a dialect that
 //! makes one request of many frames.
 
+mod call;
 mod drain;
 mod listener;
 mod peer;
@@ -27,10 +28,11 @@ use tokio::{
 use tower_service::Service;
 use tracing::{Instrument, debug, debug_span, error, info, warn};
 
+pub use call::Failure;
 pub use drain::Drain;
 pub use listener::{Listener, Memory, MemoryConnector, Tcp, Unix};
 pub use peer::{Address, AddressError, Credentials, Peer};
-pub use pipeline::{Failure, Pipeline, PipelineOptions};
+pub use pipeline::{Pipeline, PipelineOptions};
 
 use crate::{BoxFraming, Connection, Framing, FramingFactory, StructHeader};
 
