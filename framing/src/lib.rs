@@ -55,6 +55,7 @@ mod raw;
 mod registry;
 pub mod serve;
 mod struct_header;
+mod tags;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod value;
@@ -71,6 +72,7 @@ pub use outbox::Outbox;
 pub use raw::{Raw, RawOptions};
 pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};
 pub use struct_header::{Constant, Counts, StructHeader, StructHeaderOptions};
+pub use tags::{HeaderItem, Tagging, U32InFront};
 pub use value::Value;
 
 // The README's code is compiled with the tests.
