@@ -20,6 +20,7 @@
 //! | a `Stream` and `Sink` of frames | [`Connection`] |
 //! | frames into a tower service | [`serve::serve`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
+//! | either with answers in any order | [`serve::serve_multiplexed`], [`client::Multiplexed`] |
 //! | to choose the framing in a config file | [`Registry`] |
 //! | to write a framing | [`Framing`] |
 //! | a tokio-util codec here, or one of these there | [`CodecFraming`], [`FramingCodec`] |
@@ -30,6 +31,7 @@
 //!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
 //! - `ack_handshake.rs`, `delimiter/`, `raw.rs`, `struct_header/`: one framing each; `codec.rs`: other people's.
 //! - `connection.rs`: a framing over I/O, with the spare buffers of `pool.rs`.
+//! - `tags.rs`: where in a frame stands which request a response answers.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.

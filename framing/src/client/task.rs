@@ -168,6 +168,6 @@ impl State {
     }
 }
 
-fn ended_by(error: Error) -> ClientError {
+pub(super) fn ended_by(error: Error) -> ClientError {
     ClientError::Connection(Arc::new(error))
 }

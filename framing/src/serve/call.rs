@@ -6,13 +6,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tower_service::Service;
 
 use super::BoxError;
-use crate::FrameError;
+use crate::{FrameError, limits::seconds};
 
 /// Why a request has no response of the service's own.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub enum Failure {
     Panicked,
     /// The response cannot be carried by the framing: it is too long, for one.
     Unencodable(FrameError),
+    /// The service took longer than it may.
+    TimedOut(Duration),
     /// The request could not be read, and was skipped.
     Unreadable(FrameError),
 }
@@ -33,6 +36,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Service(error) => write!(f, "{error}"),
             Self::Panicked => f.write_str("the request failed"),
+            Self::TimedOut(limit) => write!(f, "it took longer than {}", seconds(*limit)),
             Self::Unencodable(error) => write!(f, "the response cannot be sent: {error}"),
             Self::Unreadable(error) => write!(f, "the request cannot be read: {error}"),
         }

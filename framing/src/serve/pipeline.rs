@@ -171,8 +171,16 @@ impl<F: Future> Future for Waiting<F> {
 }
 
 impl PipelineOptions {
+    /// Whether so many requests with so many bytes are as much as may be in the service.
+    pub(super) fn are_reached(&self, requests: usize, bytes: usize) -> bool {
+        requests >= self.max_in_flight || bytes >= self.max_bytes
+    }
+
     /// The frame that answers a request.
-    fn answer<E: Into<BoxError>>(&self, result: Result<Result<Bytes, E>, Failure>) -> Bytes {
+    pub(super) fn answer<E: Into<BoxError>>(
+        &self,
+        result: Result<Result<Bytes, E>, Failure>,
+    ) -> Bytes {
         match result {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => (self.on_failure)(Failure::Service(error.into())),
@@ -219,8 +227,9 @@ where
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let this = self.project();
         if this.response.is_some()
-            || this.waiting.len() >= this.options.max_in_flight
-            || *this.waiting_bytes >= this.options.max_bytes
+            || this
+                .options
+                .are_reached(this.waiting.len(), *this.waiting_bytes)
         {
             return Poll::Pending;
         }
