@@ -20,6 +20,7 @@
 //! | a `Stream` and `Sink` of frames | [`Connection`] |
 //! | frames into a tower service | [`serve::serve`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
+//! | either with answers in any order | [`serve::serve_multiplexed`], [`client::Multiplexed`] |
 //! | to choose the framing in a config file | [`Registry`] |
 //! | to write a framing | [`Framing`] |
 //! | a tokio-util codec here, or one of these there | [`CodecFraming`], [`FramingCodec`] |
@@ -33,6 +34,7 @@
 //!   in one; `codec.rs`: other people's.
 //! - `blocks.rs`, `decimal.rs`, `discard.rs`: what several of them do alike.
 //! - `connection/`: a framing over I/O, with its limits in time and the spare buffers of `pool.rs`.
+//! - `tags.rs`: where in a frame stands which request a response answers.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
@@ -68,6 +70,7 @@ mod registry;
 pub mod serve;
 mod slip;
 mod struct_header;
+mod tags;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod value;
@@ -92,6 +95,7 @@ pub use raw::{Raw, RawOptions};
 pub use registry::{FramingFactory, FramingHelp, FramingSeed, OptionHelp, Registry};
 pub use slip::{InvalidEscape, Slip, SlipOptions};
 pub use struct_header::{Constant, Counts, StructHeader, StructHeaderOptions};
+pub use tags::{HeaderItem, Tagging, U32InFront};
 pub use value::Value;
 pub use varint::{Varint, VarintOptions};
 

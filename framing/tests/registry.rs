@@ -83,7 +83,8 @@ fn required(name: &str) -> Option<&str> {
 fn an_option_that_must_be_given_is_asked_for() {
     for (name, given) in REQUIRED {
         let text = refusal(name);
-        let options = Registry::default().options(name).unwrap();
+        let registry = Registry::default();
+        let options = registry.options(name).unwrap();
         let required = options.filter(|option| option.default_value() == OptionHelp::REQUIRED);
         let required: Vec<_> = required.map(|option| option.name()).collect();
         assert!(text.contains(&format!("`{}`", required[0])), "{text}");

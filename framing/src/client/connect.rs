@@ -54,7 +54,7 @@ pub async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Connect<F> {
-    framing: F,
+    pub(super) framing: F,
 }
 
 impl<F: MakeFraming> Connect<F> {

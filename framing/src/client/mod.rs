@@ -1,6 +1,8 @@
-//! Sends requests to a server whose responses come in their order.
+//! Sends requests to a server: [`Client`] to one that answers in order, [`Multiplexed`] to one that
+//! answers tagged requests in any order.
 
 mod connect;
+mod multiplex;
 mod task;
 
 use std::{
@@ -8,6 +10,7 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,8 +23,9 @@ use tokio_util::sync::PollSender;
 use tower_service::Service;
 
 pub use connect::{Connect, Io, dial};
+pub use multiplex::{ConnectMultiplexed, Multiplexed, MultiplexedOptions, Pushed};
 
-use crate::{Connection, Error, FrameError, Framing};
+use crate::{Connection, Error, FrameError, Framing, limits::seconds};
 
 /// Why a call has no response.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,6 +40,9 @@ pub enum ClientError {
     /// A response came that nobody had asked for.
     #[error("the peer sent a response without a request")]
     Desynchronized,
+    /// The server has answered none of the requests for this long.
+    #[error("no request was answered for {}", seconds(*.0))]
+    Stalled(Duration),
     /// The request cannot be carried by the framing; nothing of it was sent.
     #[error("the request cannot be sent: {0}")]
     Unencodable(FrameError),
@@ -139,7 +146,7 @@ impl Service<Bytes> for Client {
     }
 }
 
-/// The response to a call on a [`Client`].
+/// The response to a call on a [`Client`] or a [`Multiplexed`].
 #[derive(Debug)]
 pub struct ResponseFuture {
     /// None if the connection was gone when the call was made.

@@ -108,6 +108,8 @@ impl State {
                 Some(Err(Error::Frame(error))) if error.is_recoverable() => {
                     (Err(ended_by(error.into())), None)
                 }
+                // Who waits for an answer is not idle.
+                Some(Err(Error::Idle(_))) if !self.waiting.is_empty() => return Ok(()),
                 Some(Err(error)) => return Err(ended_by(error)),
                 None => return Err(ClientError::Closed),
             };
@@ -168,6 +170,6 @@ impl State {
     }
 }
 
-fn ended_by(error: Error) -> ClientError {
+pub(super) fn ended_by(error: Error) -> ClientError {
     ClientError::Connection(Arc::new(error))
 }

@@ -1,11 +1,13 @@
 //! Accepts connections and runs a service on each.
 //!
 //! [`serve`] is the paved road: frames go to a `tower::Service<Bytes>` and its responses back, in
-//! order. [`serve_with`] hands each connection to a driver of your own, such as a dialect that
+//! order. [`serve_multiplexed`] does the same with tags, in any order. [`serve_with`] hands each connection to a driver of your own, such as a dialect that
 //! makes one request of many frames.
 
+mod call;
 mod drain;
 mod listener;
+mod multiplex;
 mod peer;
 mod pipeline;
 
@@ -27,10 +29,14 @@ use tokio::{
 use tower_service::Service;
 use tracing::{Instrument, debug, debug_span, error, info, warn};
 
+pub use call::Failure;
 pub use drain::Drain;
 pub use listener::{Listener, Memory, MemoryConnector, Tcp, Unix};
+pub use multiplex::{
+    Multiplex, MultiplexOptions, Multiplexes, PushError, Pusher, Pushes, serve_multiplexed,
+};
 pub use peer::{Address, AddressError, Credentials, Peer};
-pub use pipeline::{Failure, Pipeline, PipelineOptions};
+pub use pipeline::{Pipeline, PipelineOptions};
 
 use crate::{BoxFraming, Connection, ConnectionOptions, Framing, FramingFactory, StructHeader};
 

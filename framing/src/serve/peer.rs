@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 
+use super::Pusher;
+
 /// What is known of a connection before its first byte.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -14,6 +16,9 @@ pub struct Peer {
     pub credentials: Option<Credentials>,
     /// The name of the connection's framing.
     pub framing: Arc<str>,
+    /// Sends frames that no request has asked for, where the connection is
+    /// [multiplexed](super::serve_multiplexed).
+    pub pusher: Option<Pusher>,
 }
 
 impl Peer {
@@ -24,6 +29,7 @@ impl Peer {
             local,
             credentials: None,
             framing: "".into(),
+            pusher: None,
         }
     }
 }

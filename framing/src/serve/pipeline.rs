@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,38 +16,16 @@ use pin_project::pin_project;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_service::Service;
 
-use super::{BoxError, Drain};
-use crate::{Error, FrameError};
+use super::{
+    BoxError, Drain,
+    call::{Failure, call_in_place, poll_in_place},
+};
+use crate::Error;
 
 /// A stream and sink of frames, such as a [`Connection`](crate::Connection).
 pub trait Transport: Stream<Item = Result<Bytes, Error>> + Sink<Bytes, Error = Error> {}
 
 impl<T: Stream<Item = Result<Bytes, Error>> + Sink<Bytes, Error = Error>> Transport for T {}
-
-/// Why a request has no response of the service's own.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The service said so.
-    Service(BoxError),
-    /// The service panicked.
-    Panicked,
-    /// The response cannot be carried by the framing: it is too long, for one.
-    Unencodable(FrameError),
-    /// The request could not be read, and was skipped.
-    Unreadable(FrameError),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Service(error) => write!(f, "{error}"),
-            Self::Panicked => f.write_str("the request failed"),
-            Self::Unencodable(error) => write!(f, "the response cannot be sent: {error}"),
-            Self::Unreadable(error) => write!(f, "the request cannot be read: {error}"),
-        }
-    }
-}
 
 /// The limits of a [`Pipeline`], and what it says when a request fails.
 #[derive(Clone)]
@@ -193,24 +170,17 @@ impl<F: Future> Future for Waiting<F> {
     }
 }
 
-/// Polls a response where it lies; a panic is a failure of that request alone.
-fn poll_in_place<F: Future>(
-    place: Pin<&mut Option<F>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, Failure>> {
-    let Some(future) = place.as_pin_mut() else {
-        return Poll::Ready(Err(Failure::Panicked));
-    };
-    // The future is dropped after a panic and never polled again.
-    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-        Ok(polled) => polled.map(Ok),
-        Err(_) => Poll::Ready(Err(Failure::Panicked)),
-    }
-}
-
 impl PipelineOptions {
+    /// Whether so many requests with so many bytes are as much as may be in the service.
+    pub(super) fn are_reached(&self, requests: usize, bytes: usize) -> bool {
+        requests >= self.max_in_flight || bytes >= self.max_bytes
+    }
+
     /// The frame that answers a request.
-    fn answer<E: Into<BoxError>>(&self, result: Result<Result<Bytes, E>, Failure>) -> Bytes {
+    pub(super) fn answer<E: Into<BoxError>>(
+        &self,
+        result: Result<Result<Bytes, E>, Failure>,
+    ) -> Bytes {
         match result {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => (self.on_failure)(Failure::Service(error.into())),
@@ -257,8 +227,9 @@ where
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let this = self.project();
         if this.response.is_some()
-            || this.waiting.len() >= this.options.max_in_flight
-            || *this.waiting_bytes >= this.options.max_bytes
+            || this
+                .options
+                .are_reached(this.waiting.len(), *this.waiting_bytes)
         {
             return Poll::Pending;
         }
@@ -300,13 +271,7 @@ where
         let bytes = frame.len();
         let mut place = this.place.take().unwrap_or_else(|| Box::pin(None));
         let service = &mut *this.service;
-        let polled = match catch_unwind(AssertUnwindSafe(|| service.call(frame))) {
-            Ok(future) => {
-                place.set(Some(future));
-                poll_in_place(place.as_mut(), cx)
-            }
-            Err(_) => Poll::Ready(Err(Failure::Panicked)),
-        };
+        let polled = call_in_place(service, frame, place.as_mut(), cx);
         let state = match polled {
             Poll::Ready(result) => {
                 place.set(None);

@@ -1,0 +1,363 @@
+//! Answers tagged requests as soon as each is done, in any order.
+
+mod handler;
+mod options;
+mod push;
+mod waiting;
+
+use std::{
+    collections::HashSet,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_sink::Sink;
+use pin_project::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tower_service::Service;
+use tracing::{debug, warn};
+
+use self::waiting::{Deadline, Queue, Waiting};
+pub use self::{
+    handler::{Multiplexes, serve_multiplexed},
+    options::MultiplexOptions,
+    push::{PushError, Pusher, Pushes},
+};
+use super::{
+    BoxError, Drain,
+    call::{Failure, call_in_place},
+};
+use crate::{Connection, Error, ErrorKind, FrameError, Framing, Tagging};
+
+/// Drives tagged requests from a connection through a service, and each response back with the tag
+/// of its request as soon as it is there.
+///
+/// ```text
+///  ─▶ [1] slow ─▶ [2] fast ─▶ [3] fails ─▶              ─▶ Service<Bytes>
+///  ◀─ [1] done ◀─ [3] error: … ◀─ [2] done ◀─
+/// ```
+///
+/// When the service is not ready, when the limits are reached, or when the peer does not read,
+/// nothing more is read: TCP makes the peer wait. Responses are gathered and flushed once nothing
+/// more can be made.
+///
+/// A request that fails, panics, takes [too long](MultiplexOptions::request_timeout) or whose
+/// response cannot be carried gets an [error response](MultiplexOptions::on_failure) on its tag; the
+/// connection lives. A request on the [one-way](Tagging::one_way) tag goes to the service like any
+/// other, and nothing is answered. When the peer closes its side, the requests it has sent are still
+/// answered.
+///
+/// What ends the connection, once the requests read before are answered: a tag that is used again
+/// before its answer has left, since nobody could tell the two answers apart; a frame without a tag.
+/// A bad frame that the framing skips is only logged: whose it was is not known.
+///
+/// The future ends once the connection is closed, with the error that ended it if there was one.
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Multiplex<Io, F, G, S: Service<Bytes>> {
+    connection: Connection<Io, F>,
+    tags: G,
+    one_way: Option<u32>,
+    service: S,
+    options: MultiplexOptions,
+    /// Requests in the service that were not ready at once.
+    waiting: Queue<S::Future>,
+    /// The tags of those of them that are to be answered.
+    in_flight: HashSet<u32>,
+    /// A request that has been read, until the service is ready for it.
+    request: Option<(u32, Bytes)>,
+    /// What is sent next, until the connection has room, with its tag.
+    response: Option<(u32, Bytes)>,
+    /// Where a response is polled for the first time; as in a pipeline, one that is ready at once
+    /// costs no allocation.
+    place: Option<Pin<Box<Option<S::Future>>>>,
+    pushes: Option<Pushes>,
+    /// Nothing more is read.
+    closing: bool,
+    /// Why, if not for the peer's clean end.
+    error: Option<BoxError>,
+    #[pin]
+    drain: Option<WaitForCancellationFutureOwned>,
+}
+
+impl<Io, F: Framing, G: Tagging, S: Service<Bytes>> Multiplex<Io, F, G, S> {
+    /// Connects `connection` to `service`, with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// The framing cannot carry such tags; see [`Tagging::begin`].
+    pub fn new(
+        mut connection: Connection<Io, F>,
+        mut tags: G,
+        service: S,
+    ) -> Result<Self, FrameError> {
+        tags.begin(connection.framing_mut())?;
+        Ok(Self {
+            connection,
+            one_way: tags.one_way(),
+            tags,
+            service,
+            options: MultiplexOptions::default(),
+            waiting: Queue::new(),
+            in_flight: HashSet::new(),
+            request: None,
+            response: None,
+            place: None,
+            pushes: None,
+            closing: false,
+            error: None,
+            drain: None,
+        })
+    }
+
+    /// Sets the limits.
+    pub fn options(mut self, options: MultiplexOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Reads nothing more once `drain` is requested.
+    pub fn drain(mut self, drain: &Drain) -> Self {
+        self.drain = Some(drain.wait());
+        self
+    }
+
+    /// Sends what comes from a [`Pusher`] as well. Tags without one for
+    /// [one-way](Tagging::one_way) frames have no place for it: then the pusher finds it closed.
+    pub fn pushes(mut self, pushes: Pushes) -> Self {
+        self.pushes = self.one_way.is_some().then_some(pushes);
+        self
+    }
+}
+
+impl<Io, F, G, S> Multiplex<Io, F, G, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    F: Framing,
+    G: Tagging,
+    S: Service<Bytes, Response = Bytes>,
+    S::Error: Into<BoxError>,
+{
+    /// Moves responses, and one pushed frame at most, to the connection while it has room. Ready
+    /// when there was a pushed frame, so that there may be another.
+    fn poll_respond(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        let mut pushed = false;
+        loop {
+            if this.response.is_none() {
+                if let Poll::Ready(Some(done)) = this.waiting.poll_next(cx) {
+                    if Some(done.tag) == *this.one_way {
+                        forget(done.result);
+                        continue;
+                    }
+                    this.in_flight.remove(&done.tag);
+                    let answer = this.options.calls.answer(done.result);
+                    *this.response = Some((done.tag, answer));
+                } else if pushed {
+                    return Poll::Ready(Ok(()));
+                } else if let (Some(tag), Some(pushes)) = (*this.one_way, &mut *this.pushes)
+                    && let Poll::Ready(Some(frame)) = pushes.receiver().poll_recv(cx)
+                {
+                    pushed = true;
+                    *this.response = Some((tag, frame));
+                } else {
+                    return Poll::Pending;
+                }
+            }
+            ready!(Pin::new(&mut *this.connection).poll_ready(cx))?;
+            let Some((tag, frame)) = this.response.take() else {
+                continue;
+            };
+            match send(this.connection, this.tags, tag, frame) {
+                Err(Error::Frame(error)) if error.kind() == ErrorKind::Unencodable => {
+                    if Some(tag) == *this.one_way {
+                        warn!(%error, "a pushed frame cannot be sent");
+                        continue;
+                    }
+                    // The connection is as it was, so there is room for saying why.
+                    let failure = Err(Failure::Unencodable(error));
+                    let answer = this.options.calls.answer::<BoxError>(failure);
+                    send(this.connection, this.tags, tag, answer)?;
+                }
+                sent => sent?,
+            }
+        }
+    }
+
+    /// Reads a request and begins to answer it. Pending when nothing can or may be read.
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        if this.response.is_some()
+            || this
+                .options
+                .calls
+                .are_reached(this.waiting.len(), this.waiting.bytes())
+        {
+            return Poll::Pending;
+        }
+        if this.request.is_none() {
+            if *this.closing {
+                return Poll::Pending;
+            }
+            let frame = match ready!(Pin::new(&mut *this.connection).poll_next(cx)) {
+                Some(Ok(frame)) => this.tags.read(frame, this.connection.framing()),
+                Some(Err(Error::Frame(error))) if error.is_recoverable() => {
+                    debug!(%error, "a request cannot be read, and nobody knows its tag");
+                    return Poll::Ready(Ok(()));
+                }
+                // Who waits for an answer is not idle.
+                Some(Err(Error::Idle(_))) if this.waiting.len() > 0 => {
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Err(error)) => {
+                    *this.closing = true;
+                    *this.error = Some(error.into());
+                    return Poll::Ready(Ok(()));
+                }
+                None => {
+                    *this.closing = true;
+                    return Poll::Ready(Ok(()));
+                }
+            };
+            let request = frame.and_then(|(tag, frame)| {
+                if this.in_flight.contains(&tag) {
+                    return Err(FrameError::malformed(format!(
+                        "tag {tag} is in use: its request is not answered yet"
+                    )));
+                }
+                Ok((tag, frame))
+            });
+            match request {
+                Ok(request) => *this.request = Some(request),
+                Err(error) => {
+                    *this.closing = true;
+                    *this.error = Some(error.into());
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        // Only now: see the pipeline.
+        ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
+        let Some((tag, frame)) = this.request.take() else {
+            return Poll::Pending;
+        };
+        let bytes = frame.len();
+        let is_one_way = Some(tag) == *this.one_way;
+        let mut place = this.place.take().unwrap_or_else(|| Box::pin(None));
+        match call_in_place(this.service, frame, place.as_mut(), cx) {
+            Poll::Ready(result) => {
+                place.set(None);
+                *this.place = Some(place);
+                if is_one_way {
+                    forget(result);
+                } else {
+                    *this.response = Some((tag, this.options.calls.answer(result)));
+                }
+            }
+            Poll::Pending => {
+                if !is_one_way {
+                    this.in_flight.insert(tag);
+                }
+                this.waiting.push(Waiting {
+                    tag,
+                    bytes,
+                    place,
+                    deadline: this.options.request_timeout.and_then(Deadline::after),
+                });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Sends a frame over a connection that has room for it.
+fn send<Io, F, G>(
+    connection: &mut Connection<Io, F>,
+    tags: &mut G,
+    tag: u32,
+    frame: Bytes,
+) -> Result<(), Error>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    F: Framing,
+    G: Tagging,
+{
+    let frame = tags.write(tag, frame, connection.framing_mut())?;
+    Pin::new(connection).start_send(frame)
+}
+
+/// What becomes of the response to a one-way request.
+fn forget<E: Into<BoxError>>(result: Result<Result<Bytes, E>, Failure>) {
+    match result {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => debug!(error = error.into(), "a one-way request failed"),
+        Err(failure) => debug!(%failure, "a one-way request failed"),
+    }
+}
+
+impl<Io, F, G, S> Future for Multiplex<Io, F, G, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    F: Framing,
+    G: Tagging,
+    S: Service<Bytes, Response = Bytes>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(drain) = self.as_mut().project().drain.as_pin_mut()
+            && drain.poll(cx).is_ready()
+        {
+            let mut this = self.as_mut().project();
+            *this.closing = true;
+            this.drain.set(None);
+        }
+        loop {
+            let pushed = self.as_mut().poll_respond(cx)?.is_ready();
+            if self.as_mut().poll_request(cx)?.is_ready() || pushed {
+                continue;
+            }
+            let this = self.as_mut().project();
+            let connection = Pin::new(&mut *this.connection);
+            let is_idle = this.waiting.len() == 0 && this.response.is_none();
+            if is_idle && *this.closing && this.request.is_none() {
+                if let (Some(tag), Some(pushes)) = (*this.one_way, &mut *this.pushes) {
+                    // What was accepted is sent, and nothing more is.
+                    pushes.receiver().close();
+                    if let Some(frame) = ready!(pushes.receiver().poll_recv(cx)) {
+                        *this.response = Some((tag, frame));
+                        continue;
+                    }
+                }
+                ready!(connection.poll_close(cx))?;
+                return Poll::Ready(this.error.take().map_or(Ok(()), Err));
+            }
+            this.waiting.poll_deadlines(cx);
+            // Nothing more can be made now: one write for all that has been.
+            if let Poll::Ready(flushed) = connection.poll_flush(cx) {
+                flushed?;
+                if this.response.is_some() {
+                    // The connection had no room before; it has now.
+                    continue;
+                }
+            }
+            return Poll::Pending;
+        }
+    }
+}
+
+impl<Io, F, G, S: Service<Bytes>> fmt::Debug for Multiplex<Io, F, G, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Multiplex")
+            .field("options", &self.options)
+            .field("waiting", &self.waiting.len())
+            .field("closing", &self.closing)
+            .finish_non_exhaustive()
+    }
+}
