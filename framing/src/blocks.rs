@@ -39,6 +39,11 @@ impl Blocks {
         }
     }
 
+    /// Whether the rest of a block that was too long is being passed over.
+    pub(crate) fn is_discarding(&self) -> bool {
+        self.discarding
+    }
+
     /// Looks for the end of the block from where the last look ended.
     ///
     /// A block of more than `longest` bytes, escape bytes not counted, is over the limit whether

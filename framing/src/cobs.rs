@@ -260,6 +260,10 @@ impl Framing for Cobs {
         Ok(())
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.blocks.is_discarding()
+    }
+
     fn max_frame(&self) -> usize {
         self.limits.largest()
     }

@@ -261,6 +261,10 @@ impl Framing for LengthField {
         self.0.encode_slice(frame, out)
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.0.is_mid_frame()
+    }
+
     fn max_frame(&self) -> usize {
         self.0.max_frame()
     }

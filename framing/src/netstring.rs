@@ -218,6 +218,10 @@ impl Framing for Netstring {
         Ok(())
     }
 
+    fn is_mid_frame(&self) -> bool {
+        matches!(self.stage, Stage::Discard(_) | Stage::Comma)
+    }
+
     fn max_frame(&self) -> usize {
         self.limits.largest()
     }

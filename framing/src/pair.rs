@@ -173,6 +173,10 @@ impl<R: Framing, S: Framing> Framing for Pair<R, S> {
         self.send.is_interactive()
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.receive.is_mid_frame()
+    }
+
     fn keeps_boundaries(&self) -> bool {
         self.receive.keeps_boundaries() && self.send.keeps_boundaries()
     }

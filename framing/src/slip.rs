@@ -266,6 +266,10 @@ impl Framing for Slip {
         Ok(())
     }
 
+    fn is_mid_frame(&self) -> bool {
+        self.blocks.is_discarding()
+    }
+
     fn max_frame(&self) -> usize {
         self.limits.largest()
     }

@@ -259,6 +259,10 @@ impl Framing for Varint {
         Ok(())
     }
 
+    fn is_mid_frame(&self) -> bool {
+        matches!(self.stage, Stage::Discard(_))
+    }
+
     fn max_frame(&self) -> usize {
         self.limits.largest()
     }

@@ -125,6 +125,40 @@ async fn d17_the_frame_timeout_ends_a_bad_frame_without_end() {
     endless.await.unwrap();
 }
 
+/// The first half of a frame that is too long is gone, and its rest still owed.
+#[test]
+fn d17_every_framing_that_skips_knows_that_it_does() {
+    let too_long: [(&str, &[u8]); _] = [
+        (r#"type = "struct-header""#, b"\0\0\0\x09xxxx"),
+        (r#"type = "length-field", width = 2"#, b"\0\x09xxxx"),
+        (r#"type = "delimiter""#, b"xxxxxx"),
+        (r#"type = "lines""#, b"xxxxxx"),
+        (r#"type = "netstring""#, b"9:xxxx"),
+        (r#"type = "varint""#, b"\x09xxxx"),
+        (r#"type = "cobs""#, b"\x0axxxxxxxx"),
+        (r#"type = "slip""#, b"xxxxxxxx"),
+        (r#"type = "json-header""#, b"\0\0\0\x0a{\"size\":9}xxxx"),
+        (
+            r#"type = "pair", receive = { type = "varint", max_frame = 4, on_error = "skip" }, send = "raw""#,
+            b"\x09xxxx",
+        ),
+    ];
+    for (options, half) in too_long {
+        let common = if options.contains("pair") {
+            ""
+        } else {
+            r#", max_frame = 4, on_error = "skip""#
+        };
+        let mut machine = Machine::new(boxed(&format!("{{ {options}{common} }}")));
+        assert!(!machine.is_mid_frame(), "{options}");
+        machine.receive(half);
+        let error = machine.next_frame().expect_err(options);
+        assert!(error.is_recoverable(), "{options}: {error}");
+        while !matches!(machine.next_frame(), Ok(Received::Need(_))) {}
+        assert!(machine.is_mid_frame(), "{options}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_announcement_without_its_body_runs_into_the_frame_timeout() {
     let options = ConnectionOptions::new().frame_timeout(Duration::from_secs(5));

@@ -360,6 +360,10 @@ impl Framing for JsonHeader {
         Ok(())
     }
 
+    fn is_mid_frame(&self) -> bool {
+        matches!(self.stage, Stage::Discard(_))
+    }
+
     fn max_frame(&self) -> usize {
         self.limits.largest()
     }
