@@ -19,16 +19,11 @@ impl Discard {
         Some(Self { body, left })
     }
 
-    /// Drops what there is of the frame in `arrived` bytes, and says how many that are.
-    pub(crate) fn take(&mut self, arrived: usize) -> usize {
+    /// How many of `arrived` bytes are to be dropped, and what is left of the frame behind them.
+    pub(crate) fn pass(mut self, arrived: usize) -> (usize, Option<Self>) {
         let gone = usize::try_from(self.left).map_or(arrived, |left| left.min(arrived));
         self.left -= gone as u64;
-        gone
-    }
-
-    /// Whether nothing is left.
-    pub(crate) fn is_over(&self) -> bool {
-        self.left == 0
+        (gone, (self.left > 0).then_some(self))
     }
 
     /// What it means that the stream ends here.

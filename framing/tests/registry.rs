@@ -67,18 +67,32 @@ fn decoded(framing: BoxFraming, bytes: &[u8]) -> Vec<String> {
     frames
 }
 
-/// The options that must be given to a framing, as they stand in its table.
-fn required(name: &str) -> &'static str {
-    match name {
-        "pair" => r#", receive = "raw", send = "raw""#,
-        _ => "",
+/// The framings that are nothing without their options, and those options.
+const REQUIRED: &[(&str, &str)] = &[("pair", r#"receive = "raw", send = "raw""#)];
+
+fn required(name: &str) -> Option<&str> {
+    let known = REQUIRED.iter().find(|(other, _)| *other == name);
+    known.map(|(_, option)| *option)
+}
+
+#[test]
+fn an_option_that_must_be_given_is_asked_for() {
+    let registry = Registry::default();
+    for (name, given) in REQUIRED {
+        let text = refusal(name);
+        let options = registry.options(name).unwrap();
+        let required = options.filter(|option| option.default_value() == OptionHelp::REQUIRED);
+        let required: Vec<_> = required.map(|option| option.name()).collect();
+        assert!(text.contains(&format!("`{}`", required[0])), "{text}");
+        let given = given.split(", ").map(|option| option.split(' ').next());
+        assert!(given.eq(required.iter().copied().map(Some)), "{name}");
     }
 }
 
 #[test]
 fn a_bare_name_is_a_framing_with_its_defaults() {
     let registry = Registry::default();
-    for name in registry.names().filter(|name| required(name).is_empty()) {
+    for name in registry.names().filter(|name| required(name).is_none()) {
         let factory = registry.parse(&format!(" {name} ")).unwrap();
         assert_eq!(factory.name(), name);
         assert_eq!(factory.make().max_frame(), Limits::DEFAULT_MAX_FRAME);
@@ -119,7 +133,8 @@ fn every_default_told_is_the_default_built() {
     fn debug<O: DeserializeOwned + Debug>(text: &str) -> String {
         format!("{:?}", toml::from_str::<O>(text).unwrap())
     }
-    let known: [(&str, fn(&str) -> String); _] = [
+    type Read = fn(&str) -> String;
+    let known: [(&str, Read); _] = [
         ("ack-handshake", debug::<AckHandshakeOptions>),
         ("cobs", debug::<CobsOptions>),
         ("delimiter", debug::<DelimiterOptions>),
@@ -225,19 +240,16 @@ fn options_may_stand_in_front_of_the_type() {
 fn the_options_common_to_all_are_options_of_all() {
     let registry = Registry::default();
     for name in registry.names() {
+        let own = required(name).map_or(String::new(), |option| format!(", {option}"));
         let text = format!(
-            r#"{{ type = "{name}"{}, max_frame = "1KiB", on_error = "close", allow_empty = true, max_empty_run = 5 }}"#,
-            required(name)
+            r#"{{ type = "{name}", max_frame = "1KiB", on_error = "close", allow_empty = true, max_empty_run = 5{own} }}"#
         );
         assert_eq!(
             registry.parse(&text).unwrap().make().max_frame(),
             1024,
             "{name}"
         );
-        let nothing = refusal(&format!(
-            r#"{{ type = "{name}"{}, max_frame = 0 }}"#,
-            required(name)
-        ));
+        let nothing = refusal(&format!(r#"{{ type = "{name}", max_frame = 0{own} }}"#));
         assert!(nothing.contains("at least 1"), "{nothing}");
     }
 }

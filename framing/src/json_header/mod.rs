@@ -281,13 +281,9 @@ impl JsonHeader {
     }
 
     /// Drops what has arrived of a bad frame, and says how many bytes that are.
-    fn discard(&mut self, mut rest: Discard, arrived: usize) -> usize {
-        let gone = rest.take(arrived);
-        self.stage = if rest.is_over() {
-            Stage::Header
-        } else {
-            Stage::Discard(rest)
-        };
+    fn discard(&mut self, rest: Discard, arrived: usize) -> usize {
+        let (gone, rest) = rest.pass(arrived);
+        self.stage = rest.map_or(Stage::Header, Stage::Discard);
         gone
     }
 

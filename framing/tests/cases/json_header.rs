@@ -228,3 +228,24 @@ fn options_that_cannot_work_are_refused() {
         "`b` can say",
     );
 }
+
+#[test]
+fn f24_a_new_limit_judges_the_next_frame_and_not_the_one_whose_header_has_come() {
+    let mut stream = head(r#"{"size":5}"#);
+    let header = stream.len();
+    stream.extend_from_slice(b"hello");
+    for split in 0..stream.len() {
+        let mut machine = Machine::new(JsonHeader::default());
+        machine.receive(&stream[..split]);
+        assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
+        machine.framing_mut().set_max_frame(4);
+        machine.receive(&stream[split..]);
+        let received = machine.next_frame();
+        if split >= header {
+            assert_eq!(received, Ok(Received::Frame("hello".into())), "{split}");
+        } else {
+            let error = received.unwrap_err();
+            assert_eq!((error.declared(), error.limit()), (Some(5), Some(4)));
+        }
+    }
+}
