@@ -57,7 +57,8 @@ impl Python {
             Ok(child) => child,
             Err(error) => {
                 // `eprintln` would be hidden by the test harness.
-                writeln!(io::stderr(), "SKIPPED: no python3 to compare with: {error}").unwrap();
+                let mut stderr = io::stderr();
+                writeln!(stderr, "SKIPPED: no python3 to compare with: {error}").unwrap();
                 return None;
             }
         };
