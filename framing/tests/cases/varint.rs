@@ -94,6 +94,9 @@ cases! {
     unless_it_must_be_canonical:
         case(CANONICAL).read(b"\x01A\x80\0").gives(["frame A", "malformed @3"]).says("canonical");
     in_three_bytes_too: case(CANONICAL).read(b"\x82\x80\0hi").gives(["malformed @2"]);
+    a_single_zero_is_canonical_where_it_is_no_frame:
+        case(r#"{ type = "varint", canonical = true, allow_empty = false, on_error = "skip" }"#)
+            .read(b"\0\x01A").eof().gives(["malformed @0, skipped", "frame A", "end"]);
     a_single_zero_is_canonical: case(CANONICAL).read(b"\0\x80\x01").read([b'x'; 128]).eof()
         .gives(["frame ", "frame of 128", "end"]);
 }
