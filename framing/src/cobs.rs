@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::{
     FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Step,
     blocks::{Block, Blocks},
+    options::Byte,
 };
 
 /// The most payload bytes that one code stands in front of.
@@ -30,7 +31,7 @@ pub(crate) const HELP: FramingHelp = FramingHelp::new(
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CobsOptions {
-    sentinel: u8,
+    sentinel: Byte,
     leading: bool,
 }
 
@@ -38,7 +39,7 @@ impl CobsOptions {
     /// Sets the byte that is the mark (0). With another than 0, every byte of a block is written
     /// XOR the mark, so that it is this one that never occurs.
     pub fn sentinel(mut self, byte: u8) -> Self {
-        self.sentinel = byte;
+        self.sentinel = Byte(byte);
         self
     }
 
@@ -58,9 +59,9 @@ impl CobsOptions {
         limits.fit(u64::MAX, "cobs")?;
         Ok(Cobs {
             limits,
-            sentinel: self.sentinel,
+            sentinel: self.sentinel.0,
             leading: self.leading,
-            blocks: Blocks::new(self.sentinel, None),
+            blocks: Blocks::new(self.sentinel.0, None),
         })
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::{
     Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
     discard::Discard,
-    options::{ByteString, size},
+    options::{Byte, size},
 };
 
 pub(crate) const HELP: FramingHelp = FramingHelp::new(
@@ -32,7 +32,7 @@ pub struct FixedOptions {
     #[serde(deserialize_with = "size")]
     size: usize,
     #[serde(default)]
-    pad: Option<ByteString>,
+    pad: Option<Byte>,
 }
 
 impl FixedOptions {
@@ -44,7 +44,7 @@ impl FixedOptions {
     /// Sets a byte that fills up short frames to be sent (none: they are refused). It is not
     /// removed from frames that arrive: nothing tells it from the payload.
     pub fn pad(mut self, byte: u8) -> Self {
-        self.pad = Some(ByteString(Bytes::copy_from_slice(&[byte])));
+        self.pad = Some(Byte(byte));
         self
     }
 
@@ -73,16 +73,11 @@ impl FixedOptions {
                 self.size
             )));
         }
-        let pad = match self.pad.as_ref().map(|pad| &pad.0[..]) {
-            None => None,
-            Some(&[byte]) => Some(byte),
-            Some(_) => return Err(FrameError::config("`pad` must be one byte")),
-        };
         limits.set_largest(self.size);
         Ok(Fixed {
             limits,
             size: self.size,
-            pad,
+            pad: self.pad.map(|Byte(byte)| byte),
             stage: Stage::Between,
         })
     }

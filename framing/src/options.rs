@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytesize::ByteSize;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
+    de::{Error, MapAccess, Unexpected, Visitor},
 };
 
 /// Bytes given as a string, or as `{ hex = "0d0a" }` where they are not text.
@@ -59,6 +59,52 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
             _ => None,
         })
         .collect()
+}
+
+/// One byte: a number from 0 to 255, a string of one byte, or `{ hex = "00" }`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Byte(pub(crate) u8);
+
+impl<'de> Deserialize<'de> for Byte {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ByteVisitor)
+    }
+}
+
+struct ByteVisitor;
+
+impl<'de> Visitor<'de> for ByteVisitor {
+    type Value = Byte;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one byte: a number from 0 to 255, a string, or { hex = \"…\" }")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Byte, E> {
+        let byte = u8::try_from(number);
+        byte.map(Byte)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Byte, E> {
+        let byte = u8::try_from(number);
+        byte.map(Byte)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Byte, E> {
+        match *text.as_bytes() {
+            [byte] => Ok(Byte(byte)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Byte, A::Error> {
+        match *ByteStringVisitor.visit_map(map)?.0 {
+            [byte] => Ok(Byte(byte)),
+            ref bytes => Err(A::Error::invalid_length(bytes.len(), &self)),
+        }
+    }
 }
 
 /// A number of bytes: `"64KiB"`, `"16MiB"`, or a plain number.

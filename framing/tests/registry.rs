@@ -284,6 +284,35 @@ fn the_common_options_do_what_they_say() {
 }
 
 #[test]
+fn one_byte_is_a_number_a_string_or_hex() {
+    let registry = Registry::default();
+    for byte in ["92", r#""\\""#, r#"{ hex = "5c" }"#] {
+        let text = format!(r#"{{ type = "delimiter", escape = {byte} }}"#);
+        let mut machine = Machine::new(registry.parse(&text).unwrap().make());
+        machine.send("a\nb".into()).unwrap();
+        assert_eq!(machine.outbox().take_bytes(), "a\\\nb\n", "{text}");
+        for options in [
+            format!(r#"{{ type = "cobs", sentinel = {byte} }}"#),
+            format!(r#"{{ type = "fixed", size = 3, pad = {byte} }}"#),
+        ] {
+            assert!(registry.parse(&options).is_ok(), "{options}");
+        }
+    }
+    for wrong in [
+        "256",
+        "-1",
+        r#""""#,
+        r#""ab""#,
+        r#""é""#,
+        r#"{ hex = "" }"#,
+        "true",
+    ] {
+        let text = refusal(&format!(r#"{{ type = "cobs", sentinel = {wrong} }}"#));
+        assert!(text.contains("one byte: a number from 0 to 255"), "{text}");
+    }
+}
+
+#[test]
 fn each_connection_has_a_framing_of_its_own() {
     let factory = Registry::default().parse("struct-header").unwrap();
     let mut one = Machine::new(factory.make());

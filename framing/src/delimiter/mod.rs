@@ -15,7 +15,7 @@ use serde::{
 use self::{escape::Escape, marks::Marks};
 use crate::{
     Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
-    options::ByteString,
+    options::{Byte, ByteString},
 };
 
 pub(crate) use lines::HELP as LINES_HELP;
@@ -70,7 +70,7 @@ pub struct DelimiterOptions {
     #[serde(deserialize_with = "one_or_more")]
     delimiter: Vec<Bytes>,
     strip: bool,
-    escape: Option<ByteString>,
+    escape: Option<Byte>,
     at_eof: AtEof,
     skip_empty: bool,
 }
@@ -108,7 +108,7 @@ impl DelimiterOptions {
 
     /// Sets a byte that makes the byte behind it an ordinary one (none).
     pub fn escape(mut self, byte: u8) -> Self {
-        self.escape = Some(ByteString(Bytes::copy_from_slice(&[byte])));
+        self.escape = Some(Byte(byte));
         self
     }
 
@@ -135,15 +135,14 @@ impl DelimiterOptions {
                 limits.largest()
             )));
         }
-        let escape = match self.escape.as_ref().map(|escape| &escape.0[..]) {
+        let escape = match self.escape {
             None => None,
-            Some(&[byte]) if marks.iter().any(|mark| mark.contains(&byte)) => {
+            Some(Byte(byte)) if marks.iter().any(|mark| mark.contains(&byte)) => {
                 return Err(FrameError::config(
                     "`escape` must not be a byte of `delimiter`",
                 ));
             }
-            Some(&[byte]) => Some(Escape::new(byte, &marks)),
-            Some(_) => return Err(FrameError::config("`escape` must be one byte")),
+            Some(Byte(byte)) => Some(Escape::new(byte, &marks)),
         };
         Ok(Delimiter {
             limits,

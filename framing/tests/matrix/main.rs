@@ -21,7 +21,7 @@ const FRAMINGS: &[&str] = &[
     r##"{ type = "delimiter", delimiter = "#%#" }"##,
     r#"{ type = "delimiter", escape = "\\" }"#,
     // Short frames are filled up; the transcript takes the filling off.
-    r#"{ type = "fixed", size = 64, pad = 32 }"#,
+    r#"{ type = "fixed", size = 64, pad = " " }"#,
     "json-header",
     "length-field",
     "lines",
