@@ -19,6 +19,7 @@
 //! | a framing alone, in a loop of your own | [`Machine`] |
 //! | a `Stream` and `Sink` of frames | [`Connection`] |
 //! | frames into a tower service | [`serve::serve`] |
+//! | a frame in each UDP or Unix datagram | [`datagram::Datagrams`], [`datagram::serve_datagrams`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
 //! | to choose the framing in a config file | [`Registry`] |
 //! | to write a framing | [`Framing`] |
@@ -30,6 +31,7 @@
 //!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
 //! - `ack_handshake.rs`, `delimiter/`, `raw.rs`, `struct_header/`: one framing each; `codec.rs`: other people's.
 //! - `connection.rs`: a framing over I/O, with the spare buffers of `pool.rs`.
+//! - `datagram/`: a framing over sockets of datagrams, one frame in each.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
@@ -43,6 +45,7 @@ mod ack_handshake;
 pub mod client;
 mod codec;
 mod connection;
+pub mod datagram;
 mod delimiter;
 mod error;
 mod framing;
