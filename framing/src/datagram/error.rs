@@ -24,8 +24,9 @@ pub enum DatagramError {
         /// The sender.
         from: Address,
     },
-    /// Receiving failed. After an ICMP message that says so, the peer of a connected socket has
-    /// refused something sent earlier.
+    /// Receiving failed. Kind [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): nobody is
+    /// where the socket is connected to, as an ICMP message said. It wakes nobody: it is found at
+    /// the next poll, such as that of a time limit around a `next`, or by the next send.
     #[error("receiving failed: {0}")]
     Receive(io::Error),
     /// A frame cannot be carried by the framing, or does not fit one datagram. Nothing was sent.

@@ -65,7 +65,10 @@ impl DatagramSocket for UdpSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Address>> {
-        self.poll_recv_from(cx, buffer).map_ok(Address::Udp)
+        match self.poll_recv_from(cx, buffer) {
+            Poll::Pending => pending(self.take_error()),
+            received => received.map_ok(Address::Udp),
+        }
     }
 
     fn poll_send(
@@ -111,8 +114,10 @@ impl DatagramSocket for UnixDatagram {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Address>> {
-        self.poll_recv_from(cx, buffer)
-            .map_ok(|from| named(from.as_pathname()))
+        match self.poll_recv_from(cx, buffer) {
+            Poll::Pending => pending(self.take_error()),
+            received => received.map_ok(|from| named(from.as_pathname())),
+        }
     }
 
     fn poll_send(
@@ -155,6 +160,15 @@ impl DatagramSocket for UnixDatagram {
     fn largest_sent(&self, _: &Address) -> usize {
         // As much as the send buffer holds, which the system knows best.
         usize::MAX
+    }
+}
+
+/// What to answer where nothing has come. An error that the socket has to report would fail the
+/// next send though that has nothing to do with it, and makes nothing readable.
+fn pending(error: io::Result<Option<io::Error>>) -> Poll<io::Result<Address>> {
+    match error {
+        Ok(Some(error)) => Poll::Ready(Err(error)),
+        _ => Poll::Pending,
     }
 }
 
