@@ -23,6 +23,7 @@ use framing::{
     serve::{Address, MakeFraming, Peer, PipelineOptions},
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use proptest::prelude::*;
 use tokio::{
     io::ReadBuf,
     net::{UdpSocket, UnixDatagram},
@@ -472,6 +473,130 @@ async fn a_socket_that_fails_again_and_again_is_asked_less_and_less() {
     let (took, asked) = (start.elapsed(), &datagrams.get_ref().asked);
     assert!((80..110).contains(&took.as_secs()), "{took:?}");
     assert_eq!(asked.load(Ordering::Relaxed), 101);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_outlives_the_failures_of_its_socket() {
+    let socket = Failing {
+        failures: AtomicUsize::new(3),
+        asked: AtomicUsize::new(0),
+    };
+    let datagrams = Datagrams::new(socket, Delimiter::default()).unwrap();
+    let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = serve_datagrams(datagrams, Shared::new(echo)).with_graceful_shutdown(async {
+        let _ = stopped.await;
+    });
+    let counters = server.counters();
+    let task = tokio::spawn(server.into_future());
+    // There is always more to read, and yet answers leave and the end is noticed.
+    until(|| counters.answers() >= 1000).await;
+    assert_eq!(counters.failures(), 3);
+    drop(stop);
+    soon(task).await.unwrap();
+}
+
+/// A socket in memory: what it is given comes in, in order, from one peer each.
+#[derive(Default)]
+struct Mailbox(Mutex<VecDeque<Vec<u8>>>);
+
+impl DatagramSocket for Mailbox {
+    fn poll_receive(
+        &self,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Address>> {
+        let Some(datagram) = self.0.lock().unwrap().pop_front() else {
+            return Poll::Pending;
+        };
+        buffer.put_slice(&datagram[..datagram.len().min(buffer.remaining())]);
+        Poll::Ready(Ok(Address::Memory(1)))
+    }
+
+    fn poll_send(
+        &self,
+        _: &mut Context<'_>,
+        datagram: &[u8],
+        _: Option<&Address>,
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap().push_back(datagram.to_vec());
+        Poll::Ready(Ok(datagram.len()))
+    }
+
+    fn local_addr(&self) -> Address {
+        Address::Memory(0)
+    }
+
+    fn peer_addr(&self) -> Option<Address> {
+        None
+    }
+
+    fn largest_received(&self) -> usize {
+        4096
+    }
+
+    fn largest_sent(&self, _: &Address) -> usize {
+        4096
+    }
+}
+
+/// Bytes that are often the start of a frame.
+fn junk() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![Just(0u8), Just(b'\n'), Just(b'\\'), Just(5), any::<u8>()];
+    prop::collection::vec(byte, 0..300)
+}
+
+proptest! {
+    #[test]
+    fn s14_whatever_came_before_a_frame_is_read_and_each_datagram_is_one_item(
+        before in prop::collection::vec(junk(), 0..8),
+        frame in "[ -~]{1,200}",
+        framing in prop::sample::select(vec![
+            "struct-header",
+            r#"{ type = "struct-header", format = "<BI", on_error = "skip", max_frame = 500 }"#,
+            "delimiter",
+            r#"{ type = "delimiter", delimiter = "||", escape = "\\", on_error = "skip" }"#,
+            r#"{ type = "delimiter", skip_empty = true, allow_empty = false }"#,
+            "lines",
+            "raw",
+        ]),
+    ) {
+        let factory = Registry::default().parse(framing).unwrap();
+        let mut datagrams = Datagrams::new(Mailbox::default(), factory).unwrap();
+        let count = before.len();
+        datagrams.get_ref().0.lock().unwrap().extend(before);
+        let sent = datagrams.send((frame.clone().into(), Address::Memory(1))).now_or_never();
+        sent.unwrap().unwrap();
+        for _ in 0..count {
+            prop_assert!(datagrams.next().now_or_never().is_some());
+        }
+        let (got, _) = datagrams.next().now_or_never().unwrap().unwrap().unwrap();
+        prop_assert_eq!(got, frame);
+        prop_assert!(datagrams.next().now_or_never().is_none());
+    }
+
+    #[test]
+    fn s16_several_frames_come_out_whatever_the_datagram_before(
+        before in junk(),
+        frames in prop::collection::vec("[ -~]{0,50}", 1..10),
+    ) {
+        let datagrams = Datagrams::new(Mailbox::default(), StructHeader::default()).unwrap();
+        let mut datagrams = datagrams.several(true);
+        let mut packed = Vec::new();
+        for frame in &frames {
+            packed.extend((frame.len() as u32).to_be_bytes());
+            packed.extend(frame.bytes());
+        }
+        let least = usize::from(!before.is_empty());
+        datagrams.get_ref().0.lock().unwrap().extend([before, packed]);
+        let mut items = Vec::new();
+        while let Some(item) = datagrams.next().now_or_never() {
+            items.push(item.unwrap().ok().map(|(frame, _)| frame));
+        }
+        prop_assert!(items.len() >= frames.len() + least);
+        let last = items.split_off(items.len() - frames.len());
+        prop_assert!(last.into_iter().eq(frames.into_iter().map(|frame| Some(Bytes::from(frame)))));
+    }
 }
 
 /// A Unix socket at `path`, and its address.
