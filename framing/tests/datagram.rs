@@ -24,6 +24,7 @@ use framing::{
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use proptest::prelude::*;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::{
     io::ReadBuf,
     net::{UdpSocket, UnixDatagram},
@@ -496,6 +497,79 @@ async fn a_server_outlives_the_failures_of_its_socket() {
     soon(task).await.unwrap();
 }
 
+/// A socket that has no room at first, each time something is sent.
+struct Full {
+    socket: UdpSocket,
+    asked: AtomicUsize,
+}
+
+impl DatagramSocket for Full {
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Address>> {
+        self.socket.poll_receive(cx, buffer)
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        datagram: &[u8],
+        to: Option<&Address>,
+    ) -> Poll<io::Result<usize>> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) % 4 < 3 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        DatagramSocket::poll_send(&self.socket, cx, datagram, to)
+    }
+
+    fn local_addr(&self) -> Address {
+        DatagramSocket::local_addr(&self.socket)
+    }
+
+    fn peer_addr(&self) -> Option<Address> {
+        None
+    }
+
+    fn largest_received(&self) -> usize {
+        100
+    }
+
+    fn largest_sent(&self, _: &Address) -> usize {
+        100
+    }
+}
+
+#[tokio::test]
+async fn answers_wait_while_the_socket_has_no_room_and_none_takes_the_place_of_another() {
+    let socket = udp().await;
+    let address = socket.local_addr().unwrap();
+    let asked = AtomicUsize::new(0);
+    let datagrams = Datagrams::new(Full { socket, asked }, StructHeader::default()).unwrap();
+    let server = serve_datagrams(datagrams, counting(Arc::default()));
+    let task = tokio::spawn(server.into_future());
+    let mut client = client(address).await;
+    for _ in 0..30 {
+        tell(&mut client, "x").await;
+    }
+    for count in 1..=30 {
+        assert_eq!(next(&mut client).await.unwrap(), format!("{count}"));
+    }
+    task.abort();
+
+    // The sink says so.
+    let to = Address::Udp(address);
+    let (socket, asked) = (udp().await, AtomicUsize::new(0));
+    let full = Full { socket, asked };
+    let mut full = Datagrams::new(full, StructHeader::default()).unwrap();
+    full.start_send_unpin(("one".into(), to.clone())).unwrap();
+    let error = full.start_send_unpin(("two".into(), to)).unwrap_err();
+    assert!(matches!(error, DatagramError::NotReady));
+    soon(full.flush()).await.unwrap();
+}
+
 /// A socket in memory: what it is given comes in, in order, from one peer each.
 #[derive(Default)]
 struct Mailbox(Mutex<VecDeque<Vec<u8>>>);
@@ -547,6 +621,8 @@ fn junk() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn s14_whatever_came_before_a_frame_is_read_and_each_datagram_is_one_item(
         before in prop::collection::vec(junk(), 0..8),
@@ -610,6 +686,21 @@ fn unix<F: MakeFraming>(
     (Datagrams::new(socket, framing).unwrap(), address)
 }
 
+#[test]
+fn addresses_of_udp_sockets_are_written_and_read() {
+    for text in ["udp://127.0.0.1:9001", "udp://[::1]:0"] {
+        let address: Address = text.parse().unwrap();
+        assert!(matches!(address, Address::Udp(_)) && address.is_local());
+        assert_eq!(address.to_string(), text);
+    }
+    assert!(!"udp://192.0.2.1:1".parse::<Address>().unwrap().is_local());
+    let error = "udp://localhost".parse::<Address>().unwrap_err();
+    assert!(
+        error.to_string().contains("udp://127.0.0.1:9001"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn s17_unix_datagrams_carry_frames_both_ways() {
     let folder = tempfile::tempdir().unwrap();
@@ -655,6 +746,8 @@ async fn s17_a_peer_that_takes_nothing_in_does_not_keep_answers_from_the_others(
     let (mut server, _) = unix(&folder.path().join("server"), Raw::default());
     let (_deaf, deaf) = unix(&folder.path().join("deaf"), Raw::default());
     let (mut keen, keen_address) = unix(&folder.path().join("keen"), Raw::default());
+    // Unread datagrams stay in the sender's buffer; it must hold more of them than a peer's queue.
+    set_socket_send_buffer_size(server.get_ref(), 1 << 20).unwrap();
     let mut sent = 0;
     let error = loop {
         match soon(server.send(("news".into(), deaf.clone()))).await {
@@ -668,7 +761,6 @@ async fn s17_a_peer_that_takes_nothing_in_does_not_keep_answers_from_the_others(
         "{error}"
     );
     for _ in 0..100 {
-        // Where the deaf peer's queue leaves no room in the send buffer, there is none for anyone.
         match soon(server.send(("news".into(), keen_address.clone()))).await {
             Ok(()) => assert_eq!(next(&mut keen).await.unwrap(), "news"),
             Err(error) => panic!("after {sent} datagrams: {error}"),

@@ -108,6 +108,10 @@ impl DatagramSocket for UdpSocket {
 
 /// A peer that is not bound to a path has no name, and cannot be answered unless the socket is
 /// connected to it; a name in Linux' abstract space counts as none.
+///
+/// What a peer has not read yet stays in *our* send buffer, and each peer's queue holds up to
+/// `net.unix.max_dgram_qlen` datagrams (10, often set to 512). So that peers which read nothing
+/// cannot use up the buffer, give it more room (`SO_SNDBUF`) than a few full queues need.
 impl DatagramSocket for UnixDatagram {
     fn poll_receive(
         &self,
