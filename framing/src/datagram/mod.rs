@@ -15,6 +15,7 @@ mod packing;
 mod serve;
 mod sessions;
 mod socket;
+mod spawner;
 
 use std::{
     fmt, io,

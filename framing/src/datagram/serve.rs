@@ -3,31 +3,27 @@
 use std::{
     fmt,
     future::{self, Future, IntoFuture, poll_fn},
-    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    sync::mpsc::{self, UnboundedReceiver},
     task::{JoinSet, coop::consume_budget},
     time::{Instant, sleep, timeout},
 };
 use tower_service::Service;
-use tracing::{Instrument, debug, debug_span, error, warn};
+use tracing::{debug, warn};
 
 use super::{
     Counters, DatagramError, DatagramSocket, Datagrams, Outgoing, Receiving, Sending,
     exchange::{Done, Exchange},
-    packing::Packing,
     sessions::{Admission, Bounds, Key, Sessions},
+    spawner::Spawner,
 };
-use crate::serve::{
-    Address, BoxError, Drain, Handler, MakeFraming, Peer, PipelineOptions, Pipelines,
-};
+use crate::serve::{Address, BoxError, Handler, MakeFraming, Peer, PipelineOptions, Pipelines};
 
 /// Serves each frame that arrives at `datagrams` with a service made for its peer, and sends the
 /// answer back in one datagram.
@@ -392,67 +388,5 @@ where
         for _ in 0..self.sessions.ended(key, number) {
             self.counters.count_unanswered();
         }
-    }
-}
-
-/// Starts the sessions' tasks.
-struct Spawner<F, H> {
-    handler: H,
-    framing_name: Arc<str>,
-    packing: Arc<Packing<F>>,
-    local: Address,
-    /// The most tasks at once: one for each session, and as many that are just ending.
-    most: usize,
-    answers: UnboundedSender<Done>,
-    tasks: JoinSet<(Key, u64)>,
-    /// The last number given out.
-    last: u64,
-}
-
-impl<F: MakeFraming, H: Handler<Exchange<F>>> Spawner<F, H> {
-    fn next(&mut self) -> u64 {
-        self.last += 1;
-        self.last
-    }
-
-    /// Starts a session; `None` while too many are ending. Returns its number and the way to it.
-    fn spawn(&mut self, key: &Key, largest: usize) -> Option<(u64, UnboundedSender<Bytes>)> {
-        if self.tasks.len() >= self.most {
-            return None;
-        }
-        let remote = match key {
-            Key::Peer(address) => address.clone(),
-            Key::Unnamed(_) => Address::Unix(None),
-        };
-        let mut peer = Peer::new(remote, self.local.clone());
-        peer.framing = self.framing_name.clone();
-        let span = debug_span!("session", peer = %peer.remote);
-        let number = self.next();
-        let (sender, requests) = mpsc::unbounded_channel();
-        let exchange = Exchange {
-            key: key.clone(),
-            session: number,
-            requests,
-            answers: self.answers.clone(),
-            packing: self.packing.clone(),
-            largest,
-            unsendable: false,
-        };
-        // A session ends once its requests do: everything taken is answered, so no `Drain` is
-        // ever requested.
-        let handled = self.handler.handle(exchange, peer, Drain::new());
-        let ended = (key.clone(), number);
-        self.tasks.spawn(
-            async move {
-                match AssertUnwindSafe(handled).catch_unwind().await {
-                    Ok(Ok(())) => debug!("ended"),
-                    Ok(Err(error)) => debug!(error, "ended"),
-                    Err(_) => error!("a session's task panicked"),
-                }
-                ended
-            }
-            .instrument(span),
-        );
-        Some((number, sender))
     }
 }
