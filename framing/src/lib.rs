@@ -19,6 +19,7 @@
 //! | a framing alone, in a loop of your own | [`Machine`] |
 //! | a `Stream` and `Sink` of frames | [`Connection`] |
 //! | frames into a tower service | [`serve::serve`] |
+//! | a frame in each UDP or Unix datagram | [`datagram::Datagrams`], [`datagram::serve_datagrams`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
 //! | either with answers in any order | [`serve::serve_multiplexed`], [`client::Multiplexed`] |
 //! | to choose the framing in a config file | [`Registry`] |
@@ -34,6 +35,7 @@
 //!   in one; `codec.rs`: other people's.
 //! - `blocks.rs`, `decimal.rs`, `discard.rs`: what several of them do alike.
 //! - `connection/`: a framing over I/O, with its limits in time and the spare buffers of `pool.rs`.
+//! - `datagram/`: a framing over sockets of datagrams, one frame in each.
 //! - `tags.rs`: where in a frame stands which request a response answers.
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back.
@@ -50,6 +52,7 @@ pub mod client;
 mod cobs;
 mod codec;
 mod connection;
+pub mod datagram;
 mod decimal;
 mod delimiter;
 mod discard;

@@ -301,8 +301,8 @@ impl<L, H, F> std::fmt::Debug for Serve<L, H, F> {
 /// Runs a [`Pipeline`] on each connection; see [`serve`].
 #[derive(Clone, Debug)]
 pub struct Pipelines<M> {
-    make_service: M,
-    options: PipelineOptions,
+    pub(crate) make_service: M,
+    pub(crate) options: PipelineOptions,
 }
 
 impl<C, M> Handler<C> for Pipelines<M>

@@ -52,6 +52,10 @@ impl PipelineOptions {
         self
     }
 
+    pub(crate) fn requests(&self) -> usize {
+        self.max_in_flight
+    }
+
     /// Sets how many bytes these requests may have together (16 MiB). The one that reaches the
     /// limit is still taken.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
