@@ -194,7 +194,7 @@ impl<F: Framing> Unpacking<F> {
             out,
             ..
         } = self;
-        match decoding.advance(framing, input, out)? {
+        match decoding.next(framing, input, out)? {
             Received::Frame(frame) => Ok(Some(frame)),
             // The end of a datagram is known from the start, so nothing more is waited for.
             Received::Need(_) | Received::End => Ok(None),
