@@ -27,7 +27,7 @@ fn pair(buffer: usize) -> (Framed, Framed) {
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(20), work)
+    timeout(Duration::from_secs(60), work)
         .await
         .expect("this takes too long")
 }

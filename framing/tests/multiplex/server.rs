@@ -147,7 +147,7 @@ async fn b01_answers_that_nobody_reads_stop_the_reading_of_requests() {
     let counted = calls.clone();
     // Half of them are not ready at once.
     let service = service_fn(move |_: Bytes| {
-        let late = counted.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        let late = counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         async move {
             if late {
                 tokio::task::yield_now().await;
@@ -502,7 +502,8 @@ async fn b10_a_peer_that_does_not_read_costs_its_pusher_a_wait_and_no_memory() {
 
 #[tokio::test]
 async fn b10_a_flood_of_pushes_does_not_keep_requests_waiting() {
-    let (mut client, server) = pair(1 << 16);
+    let (mut client, mut server) = pair(256);
+    server.set_high_water(256);
     let (pusher, pushes) = Pusher::new(16);
     let multiplex = Multiplex::new(server, U32InFront::new(), service_fn(moody)).unwrap();
     tokio::spawn(multiplex.pushes(pushes));
@@ -520,7 +521,8 @@ async fn b10_a_flood_of_pushes_does_not_keep_requests_waiting() {
             }
         }
     }
-    assert!(noise > 0);
+    // Whatever fits into the pipe and the buffers stands before an answer, and not much more.
+    assert!((1..50 * 1000).contains(&noise), "{noise} pushes");
     flood.abort();
 }
 
