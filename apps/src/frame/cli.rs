@@ -77,6 +77,7 @@ code is that of the first one that failed.";
 const FRAMINGS_EXAMPLES: &str = "\
 Examples:
   frame framings
+  frame framings struct-header
   frame --json framings";
 
 const DECODE_EXAMPLES: &str = r#"Examples:
@@ -186,8 +187,7 @@ pub(super) enum Verb {
     #[command(after_help = SHELL_EXAMPLES)]
     Shell,
     /// List the framings and their options.
-    #[command(after_help = FRAMINGS_EXAMPLES)]
-    Framings,
+    Framings(FramingsArgs),
     /// Find the frames in the bytes on standard input.
     Decode(DecodeArgs),
     /// Write frames, given as lines of hex, as a framing does.
@@ -281,6 +281,13 @@ pub(super) struct GetArgs {
 pub(super) struct RmArgs {
     /// The file's name.
     pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = FRAMINGS_EXAMPLES)]
+pub(super) struct FramingsArgs {
+    /// Only this one.
+    pub(super) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -71,7 +71,7 @@ pub fn run() -> u8 {
 
 fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     match cli.verb {
-        Verb::Framings => framings::run(output),
+        Verb::Framings(args) => framings::run(&args, output),
         Verb::Decode(args) => decode::run(&cli.server.framing, &args),
         Verb::Encode(args) => encode::run(&cli.server.framing, &args, output),
         Verb::Completions { shell } => manual::completions(shell),
@@ -128,7 +128,7 @@ async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failur
                 .await?
         }
         Verb::Shell
-        | Verb::Framings
+        | Verb::Framings(_)
         | Verb::Decode(_)
         | Verb::Encode(_)
         | Verb::Completions { .. }
