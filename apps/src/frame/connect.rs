@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The longest wait for a name to be looked up and a server to take the connection.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// The longest wait for an answer that needs no work to speak of.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -73,7 +73,8 @@ impl fmt::Display for ServerUrl {
 }
 
 impl ServerUrl {
-    async fn addresses(&self) -> io::Result<Vec<Address>> {
+    /// What its name stands for.
+    pub(super) async fn addresses(&self) -> io::Result<Vec<Address>> {
         match self {
             Self::Unix(path) => Ok(vec![Address::Unix(Some(path.clone()))]),
             Self::Tcp { host, port } => {

@@ -9,6 +9,7 @@
 //! | `ask.rs` | small questions: `ping`, `whoami`, `rm` |
 //! | `shell.rs`, `shell/` | line after line on one connection |
 //! | `decode.rs`, `encode.rs`, `framings.rs`, `hex.rs`, `lines.rs` | framings without a network |
+//! | `inspect/` | a proxy that shows the frames that pass |
 //! | `exit.rs`, `interrupt.rs`, `output.rs` | how a verb ends, is ended, and says so |
 //!
 //! Nothing a server says reaches the terminal, or becomes a path, as it came.
@@ -23,6 +24,7 @@ mod exit;
 mod framings;
 mod get;
 mod hex;
+mod inspect;
 mod interrupt;
 mod landing;
 mod lines;
@@ -76,19 +78,27 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Verb::Encode(args) => encode::run(&cli.server.framing, &args, output),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { verb } => manual::page(verb.as_deref()),
+        Verb::Inspect(args) => {
+            let framing = &cli.server.framing;
+            in_runtime(inspect::run(framing, &args, output))
+        }
         verb => {
             // A password is asked for before signals are caught, so that Ctrl-C ends the question.
             let target = Target::new(&cli.server)?;
-            let runtime = runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| Failure::local_io("cannot start", &error))?;
-            let result = runtime.block_on(online(verb, target, output));
-            // A thread that waits for standard input would never let go.
-            runtime.shutdown_background();
-            result
+            in_runtime(online(verb, target, output))
         }
     }
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::local_io("cannot start", &error))?;
+    let result = runtime.block_on(work);
+    // A thread that waits for standard input would never let go.
+    runtime.shutdown_background();
+    result
 }
 
 async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failure> {
@@ -131,6 +141,7 @@ async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failur
         | Verb::Framings(_)
         | Verb::Decode(_)
         | Verb::Encode(_)
+        | Verb::Inspect(_)
         | Verb::Completions { .. }
         | Verb::Man { .. } => {}
     }
