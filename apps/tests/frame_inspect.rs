@@ -16,7 +16,7 @@ use std::{
 use assert_cmd::cargo::cargo_bin;
 use bytes::Bytes;
 use frame_support::{LONGEST, Running, eventually};
-use framing::{Connection, Framing, Machine, Registry};
+use framing::{Connection, Framing, Machine, OptionHelp, Registry};
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -203,10 +203,10 @@ fn samples() -> Vec<String> {
     let sample = |name: &str| {
         let required = registry
             .options(name)?
-            .filter(|o| o.default_value() == "required");
+            .filter(|o| o.default_value() == OptionHelp::REQUIRED);
         let options: String = required
             .map(|option| match option.name() {
-                "receive" | "send" => format!(", {} = \"netstring\"", option.name()),
+                name @ ("receive" | "send") => format!(", {name} = \"lines\""),
                 name => format!(", {name} = 4"),
             })
             .collect();
