@@ -624,7 +624,7 @@ fn check_line(object: &Value) {
             let digits = object[keys[0].as_str()].as_str().unwrap();
             let lower = |c: char| matches!(c, '0'..='9' | 'a'..='f');
             assert!(
-                digits.len() % 2 == 0 && digits.chars().all(lower),
+                digits.len().is_multiple_of(2) && digits.chars().all(lower),
                 "{object}"
             );
         }

@@ -147,6 +147,11 @@ impl Writer {
             self.machine.receive(&self.agreement);
             self.machine.next_frame()?;
         }
+        if !self.machine.framing().is_ready() {
+            return Err(FrameError::unencodable(
+                "the peer's agreement to this framing's frames is not known here",
+            ));
+        }
         Ok(self.machine.outbox().take_bytes())
     }
 }

@@ -39,6 +39,7 @@ mod put;
 mod shell;
 
 use clap::Parser;
+use services::client::Client;
 use tokio::runtime;
 
 use self::{
@@ -107,36 +108,40 @@ async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failur
         return shell::run(target, output, &mut interrupts).await;
     }
     let mut client = interrupts.unless(target.connect()).await?;
+    let result = ask(verb, &mut client, &target, output, &mut interrupts).await;
+    result.map_err(|failure| target.doubt_unless_answered(failure))
+}
+
+/// Carries out a verb that is one request.
+async fn ask(
+    verb: Verb,
+    client: &mut Client,
+    target: &Target,
+    output: Output,
+    interrupts: &mut Interrupts,
+) -> Result<u8, Failure> {
     match verb {
         Verb::Exec(args) => {
             let stdin = exec::forwards_stdin(&args);
-            return exec::run(&mut client, &args, stdin, output, &mut interrupts).await;
+            return exec::run(client, &args, stdin, output, interrupts).await;
         }
-        Verb::Put(args) => {
-            interrupts
-                .unless(put::run(&mut client, &args, output))
-                .await?
-        }
+        Verb::Put(args) => interrupts.unless(put::run(client, &args, output)).await?,
         Verb::Get(args) => {
             interrupts
-                .unless(get::run(&mut client, &args, None, output))
+                .unless(get::run(client, &args, None, output))
                 .await?
         }
         Verb::Ls => interrupts
-            .unless(listing::run(&mut client, output))
+            .unless(listing::run(client, output))
             .await
             .map(drop)?,
         Verb::Rm(args) => {
             interrupts
-                .unless(ask::remove(&mut client, &args, output))
+                .unless(ask::remove(client, &args, output))
                 .await?
         }
-        Verb::Whoami => interrupts.unless(ask::whoami(&mut client, output)).await?,
-        Verb::Ping => {
-            interrupts
-                .unless(ask::ping(&mut client, &target, output))
-                .await?
-        }
+        Verb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
+        Verb::Ping => interrupts.unless(ask::ping(client, target, output)).await?,
         Verb::Shell
         | Verb::Framings(_)
         | Verb::Decode(_)
