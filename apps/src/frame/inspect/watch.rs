@@ -157,9 +157,13 @@ impl<W: Write> Watch<W> {
                     .write_all(report.left_out(when, *from, *bytes, *reads).as_bytes())?;
             }
             (Event::Ended(from), Some(watched)) => watched.follow.end(*from, &mut found),
-            (Event::Closed(_), Some(watched)) => {
+            (Event::Closed(why), Some(watched)) => {
                 for end in End::BOTH {
                     watched.follow.end(end, &mut found);
+                }
+                if why.is_some() {
+                    // It was cut off; only what that cut in two is of interest.
+                    found.retain(|found| !matches!(found.what, What::End));
                 }
             }
             (_, None) => {}
