@@ -15,7 +15,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         let own = self.own_bytes(12)?;
         let any: Vec<u8> = (0..=255).collect();
         let mut random = Random::new(6);
-        for round in 0..400 {
+        for round in 0..300 {
             let length = random.below(24);
             let stream = match round % 3 {
                 0 => random.bytes(length, &own),
@@ -23,7 +23,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
                 _ if wire.is_empty() => Vec::new(),
                 _ => {
                     // A good stream with a byte changed, lost or added.
-                    let mut damaged = wire[..wire.len().min(64)].to_vec();
+                    let mut damaged = wire[..wire.len().min(48)].to_vec();
                     let at = random.below(damaged.len());
                     match random.below(3) {
                         0 => damaged[at] = random.next_u64() as u8,

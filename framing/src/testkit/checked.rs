@@ -154,6 +154,13 @@ impl<F: Framing> Checked<F> {
         )
     }
 
+    fn judge_answer(&mut self, answered: bool) {
+        let said = self.framing.is_interactive();
+        self.note(Law::HonestSteps.holds(said || !answered, || {
+            "`decode` answers the peer, and `is_interactive` says that it does not".to_owned()
+        }));
+    }
+
     fn fits(&self, length: usize) -> Kept {
         Law::Limits.holds(length <= self.most, || {
             format!(
@@ -212,7 +219,9 @@ fn judge_refusal(
 
 impl<F: Framing> Framing for Checked<F> {
     fn decode(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError> {
+        let before = out_length(out);
         let step = self.framing.decode(input, out);
+        self.judge_answer(out_length(out) != before);
         self.take(Call::Decode, input.len(), step)
     }
 

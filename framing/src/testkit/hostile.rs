@@ -30,6 +30,9 @@ use crate::{Connection, Error, Framing};
 /// Samples up to this many bytes take part; one byte a call makes large ones slow.
 const MOST: usize = 4096;
 
+/// How often in a row a future is dropped and made anew, now and then.
+const IMPATIENT: usize = 16;
+
 /// How the two ends are driven.
 #[derive(Clone, Debug)]
 struct Script {
@@ -342,9 +345,14 @@ impl<F: Framing> Play<F> {
                 "the two ends go on for ever, or nothing moves any more".to_owned()
             })?;
             let (who, half) = candidates[self.random.below(candidates.len())];
-            let keep = !impatient;
             let flush = self.random.below(2) == 0;
-            self.parties[who].poll(half, keep, flush)?;
+            let times = match impatient && self.random.below(8) == 0 {
+                true => IMPATIENT,
+                false => 1,
+            };
+            for _ in 0..times {
+                self.parties[who].poll(half, !impatient, flush)?;
+            }
         }
     }
 

@@ -138,6 +138,9 @@ pub struct Laws<M> {
     heap: Option<fn() -> usize>,
 }
 
+/// What runs a law, or a part of one.
+type Check<L> = fn(&L) -> Kept;
+
 /// What becomes of a frame that is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
@@ -201,7 +204,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
     ///
     /// If one is broken.
     pub fn check(&self) {
-        let laws: &[(Law, fn(&Self) -> Kept)] = if (self.make)().keeps_boundaries() {
+        let laws: &[(Law, Check<Self>)] = if (self.make)().keeps_boundaries() {
             &[
                 (Law::RoundTrip, Self::frames_survive_however_they_are_cut),
                 (Law::RoundTrip, Self::both_ends_may_talk),
