@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use framing::{
-    BoxFraming, Carries, CodecFraming, DelimiterOptions, Framing, FramingCodec, Limits, OnError,
-    Registry, StructHeader,
+    BoxFraming, Carries, CodecFraming, DelimiterOptions, FramingCodec, Limits, OnError, Registry,
+    StructHeader,
     testkit::{Law, Laws},
 };
 use tokio_util::codec::{BytesCodec, LengthDelimitedCodec};

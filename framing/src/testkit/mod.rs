@@ -1,4 +1,4 @@
-//! Checks that a framing keeps the promises of [`Framing`](crate::Framing), yours as well as ours.
+//! Checks that a framing keeps the promises of [`Framing`], yours as well as ours.
 //!
 //! ```
 //! use framing::{Delimiter, testkit};
