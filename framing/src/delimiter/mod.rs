@@ -14,7 +14,7 @@ use serde::{
 
 use self::{escape::Escape, marks::Marks};
 use crate::{
-    Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
+    Carries, ErrorKind, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
     options::{Byte, ByteString},
 };
 
@@ -295,7 +295,9 @@ impl Delimiter {
             self.admit(length)
         };
         if let Err(error) = admitted {
-            return Err(if self.limits.skips() {
+            // A flood of empty frames is no bad frame but a bad peer: each of them is allowed.
+            let flood = error.kind() != ErrorKind::TooLong && self.limits.permit(0).is_ok();
+            return Err(if self.limits.skips() && !flood {
                 error.skipping(consumed)
             } else {
                 error
