@@ -5,6 +5,7 @@
 //! makes one request of many frames.
 
 mod drain;
+mod linger;
 mod listener;
 mod peer;
 mod pipeline;

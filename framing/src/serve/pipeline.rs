@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use pin_project::pin_project;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_service::Service;
 
-use super::{BoxError, Drain};
+use super::{BoxError, Drain, linger::Linger};
 use crate::{Error, FrameError};
 
 /// A stream and sink of frames, such as a [`Connection`](crate::Connection).
@@ -55,6 +56,7 @@ impl fmt::Display for Failure {
 pub struct PipelineOptions {
     max_in_flight: usize,
     max_bytes: usize,
+    linger: Duration,
     on_failure: Arc<dyn Fn(Failure) -> Bytes + Send + Sync>,
 }
 
@@ -63,6 +65,7 @@ impl Default for PipelineOptions {
         Self {
             max_in_flight: 64,
             max_bytes: 16 * 1024 * 1024,
+            linger: Duration::from_secs(1),
             on_failure: Arc::new(|failure| format!("error: {failure}").into()),
         }
     }
@@ -82,6 +85,17 @@ impl PipelineOptions {
         self
     }
 
+    /// Sets how long to wait, after the last response of a connection that *we* close, for the peer
+    /// to close its side (1 s; zero: not at all). What it sends meanwhile is thrown away.
+    ///
+    /// A peer that is in the middle of sending when its connection goes may never see the responses
+    /// in front of the end: its next write fails, or TCP resets the connection and drops what it has
+    /// not read. A peer that notices the end and closes costs no time.
+    pub fn linger(mut self, limit: Duration) -> Self {
+        self.linger = limit;
+        self
+    }
+
     /// Sets what is answered in place of a response that there is not (`error: ` and the reason).
     pub fn on_failure(mut self, answer: impl Fn(Failure) -> Bytes + Send + Sync + 'static) -> Self {
         self.on_failure = Arc::new(answer);
@@ -94,6 +108,7 @@ impl fmt::Debug for PipelineOptions {
         f.debug_struct("PipelineOptions")
             .field("max_in_flight", &self.max_in_flight)
             .field("max_bytes", &self.max_bytes)
+            .field("linger", &self.linger)
             .finish_non_exhaustive()
     }
 }
@@ -128,6 +143,10 @@ pub struct Pipeline<T, S: Service<Bytes>> {
     place: Option<Pin<Box<Option<S::Future>>>>,
     /// Nothing more is read.
     closing: bool,
+    /// Whether the stream has ended, so that there is nobody to wait for.
+    ended: bool,
+    /// After our side is shut down.
+    linger: Option<Linger>,
     /// Why, if not for the peer's clean end.
     error: Option<BoxError>,
     #[pin]
@@ -147,6 +166,8 @@ impl<T, S: Service<Bytes>> Pipeline<T, S> {
             response: None,
             place: None,
             closing: false,
+            ended: false,
+            linger: None,
             error: None,
             drain: None,
         }
@@ -278,11 +299,13 @@ where
                 }
                 Some(Err(error)) => {
                     *this.closing = true;
+                    *this.ended = true;
                     *this.error = Some(error.into());
                     return Poll::Ready(Ok(()));
                 }
                 None => {
                     *this.closing = true;
+                    *this.ended = true;
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -321,6 +344,17 @@ where
     }
 }
 
+impl<T: Transport, S: Service<Bytes>> Pipeline<T, S> {
+    /// Waits for the peer's end where that may come, and says how it went.
+    fn poll_linger(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        if let Some(linger) = this.linger {
+            ready!(linger.poll(this.transport, cx));
+        }
+        Poll::Ready(this.error.take().map_or(Ok(()), Err))
+    }
+}
+
 impl<T, S> Future for Pipeline<T, S>
 where
     T: Transport,
@@ -330,6 +364,9 @@ where
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.linger.is_some() {
+            return self.poll_linger(cx);
+        }
         if let Some(drain) = self.as_mut().project().drain.as_pin_mut()
             && drain.poll(cx).is_ready()
         {
@@ -345,7 +382,10 @@ where
             let mut this = self.as_mut().project();
             if idle && *this.closing && this.request.is_none() {
                 ready!(this.transport.poll_close(cx))?;
-                return Poll::Ready(this.error.take().map_or(Ok(()), Err));
+                if !*this.ended && !this.options.linger.is_zero() {
+                    *this.linger = Some(Linger::new(this.options.linger));
+                }
+                return self.poll_linger(cx);
             }
             // Nothing more can be made now: one write for all that has been.
             if let Poll::Ready(flushed) = this.transport.as_mut().poll_flush(cx) {
