@@ -20,6 +20,7 @@
 //! | a `Stream` and `Sink` of frames | [`Connection`] |
 //! | frames into a tower service | [`serve::serve`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
+//! | services of your own types, not of bytes | [`typed::TypedLayer`], [`typed::TypedClient`] |
 //! | to choose the framing in a config file | [`Registry`] |
 //! | to write a framing | [`Framing`] |
 //! | a tokio-util codec here, or one of these there | [`CodecFraming`], [`FramingCodec`] |
@@ -31,7 +32,7 @@
 //! - `ack_handshake.rs`, `delimiter/`, `raw.rs`, `struct_header/`: one framing each; `codec.rs`: other people's.
 //! - `connection.rs`: a framing over I/O, with the spare buffers of `pool.rs`.
 //! - `registry/`: from a name to a framing.
-//! - `serve/`, `client/`: frames to services and back.
+//! - `serve/`, `client/`: frames to services and back; `typed/`: values to frames and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
 //!
 //! # Cancel safety
@@ -57,6 +58,7 @@ pub mod serve;
 mod struct_header;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod typed;
 mod value;
 
 pub use ack_handshake::{AckHandshake, AckHandshakeOptions};

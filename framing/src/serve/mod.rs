@@ -5,6 +5,7 @@
 //! makes one request of many frames.
 
 mod drain;
+mod hooks;
 mod linger;
 mod listener;
 mod peer;
@@ -14,25 +15,29 @@ use std::{
     any::type_name,
     error::Error as StdError,
     future::{self, Future, IntoFuture},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
     time::timeout,
 };
 use tower_service::Service;
-use tracing::{Instrument, debug, debug_span, error, info, warn};
+use tracing::{Instrument, debug_span, error, warn};
 
 pub use drain::Drain;
+pub use hooks::{Closed, Ending};
 pub use listener::{Listener, Memory, MemoryConnector, Tcp, Unix};
 pub use peer::{Address, AddressError, Credentials, Peer};
 pub use pipeline::{Failure, Pipeline, PipelineOptions};
 
+use self::hooks::Hooks;
 use crate::{BoxFraming, Connection, Framing, FramingFactory, StructHeader};
 
 /// Any error, as tower has it.
@@ -80,6 +85,7 @@ pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
         max_connections: None,
         drain_timeout: Duration::from_secs(30),
         shutdown: Box::pin(future::pending()),
+        hooks: Hooks::default(),
     }
 }
 
@@ -141,6 +147,7 @@ pub struct Serve<L, H, F = StructHeader> {
     max_connections: Option<usize>,
     drain_timeout: Duration,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    hooks: Hooks,
 }
 
 impl<L, H, F> Serve<L, H, F> {
@@ -153,6 +160,7 @@ impl<L, H, F> Serve<L, H, F> {
             max_connections: self.max_connections,
             drain_timeout: self.drain_timeout,
             shutdown: self.shutdown,
+            hooks: self.hooks,
         }
     }
 
@@ -217,16 +225,20 @@ where
                 () = &mut self.shutdown => break,
             };
             peer.framing = framing_name.clone();
+            if !self.hooks.admit(&peer) {
+                continue;
+            }
+            let mut watch = self.hooks.watch(&peer);
             let span = debug_span!("connection", peer = %peer.remote);
             let connection = Connection::new(io, self.framing.make_framing());
             let handled = self.handler.handle(connection, peer, drain.clone());
             connections.spawn(
                 async move {
                     let _permit = permit;
-                    match handled.await {
-                        Ok(()) => debug!("closed"),
-                        Err(error) => info!(error, "closed"),
-                    }
+                    let result = AssertUnwindSafe(handled).catch_unwind().await;
+                    watch.ended(result);
+                    // Here, while the permit is held.
+                    drop(watch);
                 }
                 .instrument(span),
             );

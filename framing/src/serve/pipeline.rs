@@ -97,6 +97,28 @@ impl PipelineOptions {
     }
 
     /// Sets what is answered in place of a response that there is not (`error: ` and the reason).
+    ///
+    /// The default is for people at a terminal: to a program, `error: busy` is an answer like any
+    /// other, and an echo service could send it too. Where the peer must tell them apart, answer with
+    /// something that no response of the service can be, such as a variant of its own in an enum
+    /// of [typed](crate::typed) responses:
+    ///
+    /// ```
+    /// use framing::{serve::PipelineOptions, typed::{Format, Json}};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// enum Response { Sum(u32), Error(String) }
+    ///
+    /// let options = PipelineOptions::default().on_failure(|failure| {
+    ///     let response = Response::Error(failure.to_string());
+    ///     Json.write(&response).unwrap_or_default()
+    /// });
+    /// ```
+    ///
+    /// An error of the service comes as [`Failure::Service`], as it was, to be downcast. If what is
+    /// returned cannot be carried by the framing, the hook is asked once more, with
+    /// [`Failure::Unencodable`]; if that cannot be carried either, the connection ends. So does it
+    /// if the hook panics.
     pub fn on_failure(mut self, answer: impl Fn(Failure) -> Bytes + Send + Sync + 'static) -> Self {
         self.on_failure = Arc::new(answer);
         self
