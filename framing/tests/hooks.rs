@@ -19,7 +19,7 @@ use framing::{
         Peer, PipelineOptions, Serve, Tcp, serve, serve_with,
     },
 };
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::{mpsc, oneshot},
@@ -48,30 +48,35 @@ async fn echo(frame: Bytes) -> Result<Bytes, Infallible> {
     Ok(frame)
 }
 
-/// Ends each connection as its first frame says.
+/// Ends as the first frame says.
+async fn end<C>(mut connection: C) -> Result<(), BoxError>
+where
+    C: Stream<Item = Result<Bytes, framing::Error>> + Unpin,
+{
+    let Some(frame) = connection.next().await else {
+        return Ok(());
+    };
+    match &frame?[..] {
+        b"fail" => Err("it went wrong".into()),
+        b"panic" => panic!("a panic that the test asked for"),
+        b"never" => pending().await,
+        _ => Ok(()),
+    }
+}
+
 struct Moody;
 
 impl<C> Handler<C> for Moody
 where
-    C: futures_util::Stream<Item = Result<Bytes, framing::Error>> + Send + Unpin + 'static,
+    C: Stream<Item = Result<Bytes, framing::Error>> + Send + Unpin + 'static,
 {
     fn handle(
         &self,
-        mut connection: C,
+        connection: C,
         _: Peer,
         _: Drain,
     ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
-        async move {
-            let Some(frame) = connection.next().await else {
-                return Ok(());
-            };
-            match &frame?[..] {
-                b"fail" => Err("it went wrong".into()),
-                b"panic" => panic!("a panic that the test asked for"),
-                b"never" => pending().await,
-                _ => Ok(()),
-            }
-        }
+        end(connection)
     }
 }
 
