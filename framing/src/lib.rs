@@ -22,6 +22,7 @@
 //! | a frame in each UDP or Unix datagram | [`datagram::Datagrams`], [`datagram::serve_datagrams`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
 //! | either with answers in any order | [`serve::serve_multiplexed`], [`client::Multiplexed`] |
+//! | services of your own types, not of bytes | [`typed::TypedLayer`], [`typed::TypedClient`] |
 //! | to choose the framing in a config file | [`Registry`] |
 //! | to write a framing | [`Framing`] |
 //! | a tokio-util codec here, or one of these there | [`CodecFraming`], [`FramingCodec`] |
@@ -38,7 +39,7 @@
 //! - `datagram/`: a framing over sockets of datagrams, one frame in each.
 //! - `tags.rs`: where in a frame stands which request a response answers.
 //! - `registry/`: from a name to a framing.
-//! - `serve/`, `client/`: frames to services and back.
+//! - `serve/`, `client/`: frames to services and back; `typed/`: values to frames and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
 //!
 //! # Cancel safety
@@ -76,6 +77,7 @@ mod struct_header;
 mod tags;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod typed;
 mod value;
 mod varint;
 
