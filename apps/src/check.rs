@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn values_are_found_however_they_are_written() {
         let text = "accounts = { file = \"a\" }\n\nfiles.root = \"r\"\n[exec]\n\n\
-                    [[listen]]\nx = 1\n\n[[listen]]\naddress =\n  'b'\n";
+                    [[listen]]\nx = 1\n\n[[listen]]\naddress = 'b'\n";
         assert_eq!(line_of(text, "accounts", None, "file"), Some(1));
         assert_eq!(line_of(text, "files", None, "root"), Some(3));
         assert_eq!(line_of(text, "exec", None, "folder"), Some(4));

@@ -749,6 +749,18 @@ fn a_reset_is_passed_on_as_one() {
     let closed = events.pop().unwrap();
     let message = closed["message"].as_str().unwrap();
     assert!(message.contains("client failed"), "{closed}");
+
+    let url = serve(|mut stream| {
+        stream.read_exact(&mut [0]).unwrap();
+        let linger = Some(Duration::ZERO);
+        socket2::SockRef::from(&stream).set_linger(linger).unwrap();
+    });
+    let inspect = Inspect::start(&url, &["--framing", "lines"]);
+    let mut stream = inspect.connect();
+    stream.write_all(b"x").unwrap();
+    let read = stream.read(&mut [0]);
+    let kind = read.expect_err("an end like any other").kind();
+    assert_eq!(kind, std::io::ErrorKind::ConnectionReset);
 }
 
 #[test]

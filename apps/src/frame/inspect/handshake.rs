@@ -651,6 +651,16 @@ mod tests {
             ),
             (
                 "ack-handshake",
+                &[(Client, "5\n"), (Upstream, "3\n"), (Upstream, "4\n")],
+                &[
+                    "→ announces 5",
+                    "← announces 3",
+                    "← error refused 2",
+                    "← raw b\"4\\n\"",
+                ],
+            ),
+            (
+                "ack-handshake",
                 &[(Client, "007\n")],
                 &["→ error malformed 0", "→ raw b\"007\\n\""],
             ),
