@@ -23,7 +23,7 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, block_in_place},
     time::{Instant, sleep, timeout},
 };
 use tower::{make::Shared, service_fn};
@@ -240,7 +240,7 @@ async fn who_is_refused_takes_nobodys_place() {
     assert_eq!(ask(&mut client, "a").await, "a");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_is_given_away_only_after_its_end_was_told() {
     let (listener, connector) = Memory::new(1024);
     let open = Arc::new(AtomicUsize::new(0));
@@ -256,6 +256,8 @@ async fn a_place_is_given_away_only_after_its_end_was_told() {
             }
         })
         .on_close(move |_, _| {
+            // Time enough for another to be let in, and a thread for it.
+            block_in_place(|| std::thread::sleep(Duration::from_millis(5)));
             closed.fetch_sub(1, Ordering::SeqCst);
         });
     tokio::spawn(server.into_future());
