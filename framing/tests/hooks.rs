@@ -386,6 +386,34 @@ async fn a_failure_hook_that_panics_ends_its_connection_alone() {
     assert_eq!(ask(&mut client, "a").await, "a");
 }
 
+/// Panics for the first connection, before there is a future.
+struct Hasty(AtomicUsize);
+
+impl<C: Send + 'static> Handler<C> for Hasty {
+    fn handle(
+        &self,
+        connection: C,
+        _: Peer,
+        _: Drain,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+        let first = self.0.fetch_add(1, Ordering::SeqCst) == 0;
+        assert!(!first, "a panic that the test asked for");
+        drop(connection);
+        async { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_at_once_costs_its_connection_alone() {
+    let (listener, connector) = Memory::new(1024);
+    let (_server, mut told) = watched(serve_with(listener, Hasty(AtomicUsize::new(0))));
+    for ending in ["panicked", "clean"] {
+        let mut client = connect(&connector).await;
+        assert!(soon(client.next()).await.is_none());
+        assert_eq!(soon(told.recv()).await.unwrap().1, ending);
+    }
+}
+
 #[tokio::test]
 async fn an_address_that_cannot_be_had_is_named() {
     let taken = Tcp::bind("127.0.0.1:0").await.unwrap();
