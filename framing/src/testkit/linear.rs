@@ -24,6 +24,10 @@ const LARGE: usize = 512 * 1024;
 /// Calls of which the median is taken.
 const CALLS: usize = 63;
 
+/// Calls that will do where they take so long together.
+const FEW_CALLS: usize = 15;
+const LONG: Duration = Duration::from_millis(50);
+
 /// One attempt out of so many has to be linear.
 const ATTEMPTS: usize = 5;
 
@@ -91,7 +95,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
             let start = Instant::now();
             let received = black_box(bench.next()?);
             times.push(start.elapsed());
-            if !matches!(received, Ok(Received::Frame(_))) {
+            if is_slow(&times) || !matches!(received, Ok(Received::Frame(_))) {
                 break;
             }
         }
@@ -106,8 +110,15 @@ fn one_by_one<F: Framing>(bench: &mut Bench<F>, bytes: &[u8]) -> Kept<Duration> 
         let start = Instant::now();
         let _ = black_box(bench.next()?);
         times.push(start.elapsed());
+        if is_slow(&times) {
+            break;
+        }
     }
     Ok(median(times))
+}
+
+fn is_slow(times: &[Duration]) -> bool {
+    times.len() >= FEW_CALLS && times.iter().sum::<Duration>() > LONG
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
