@@ -218,7 +218,7 @@ fn b01_two_hundred_thousand_requests_never_read_keep_memory_flat() {
     let mut sent = 0;
     let mut stuck = false;
     while sent < REQUESTS && !stuck {
-        match peer.write(&request) {
+        match peer.write_all(&request) {
             // TCP makes the peer wait: that is the point.
             Err(error) => {
                 assert!(
@@ -227,7 +227,7 @@ fn b01_two_hundred_thousand_requests_never_read_keep_memory_flat() {
                 );
                 stuck = true;
             }
-            Ok(_) => sent += 1,
+            Ok(()) => sent += 1,
         }
     }
     let (_, after) = server.memory();

@@ -19,17 +19,29 @@ static HEAP: PeakAlloc = PeakAlloc;
 /// Those that carry text as they come. A new one is a new line.
 const NAMES: &[&str] = &[
     "ack-handshake",
+    "cobs",
+    r#"{ type = "cobs", on_error = "skip" }"#,
     "delimiter",
     r#"{ type = "delimiter", escape = "%", delimiter = "||" }"#,
     r#"{ type = "delimiter", on_error = "skip" }"#,
+    "json-header",
+    r#"{ type = "json-header", on_error = "skip" }"#,
+    "length-field",
     "lines",
+    "netstring",
+    r#"{ type = "netstring", on_error = "skip" }"#,
+    r#"{ type = "pair", receive = "varint", send = "varint" }"#,
+    r#"{ type = "slip", leading = false }"#,
+    r#"{ type = "slip", on_error = "skip" }"#,
     "struct-header",
     r#"{ type = "struct-header", on_error = "skip" }"#,
     r#"{ type = "struct-header", format = "!4sI" }"#,
+    "varint",
+    r#"{ type = "varint", on_error = "skip" }"#,
 ];
 
 fn measured<M: Fn() -> F, F: Framing>(make: M) -> Laws<M> {
-    let frames = ["", "hello", "a longer one"].map(Bytes::from);
+    let frames = ["hi", "hello", "a longer one"].map(Bytes::from);
     // Those that measure no memory are checked elsewhere.
     [
         Law::AnyBytes,
