@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use bytesize::ByteSize;
-use framing::{FramingFactory, Registry, serve::Address};
+use framing::{Budget, ConnectionOptions, FramingFactory, Registry, serve::Address};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use services::login::{Right, Rights};
 
@@ -89,6 +89,38 @@ pub struct Limits {
     pub login_deadline: Time,
     /// The time that connections have to finish when the server stops.
     pub drain_timeout: Time,
+    /// What all connections together may hold of frames that are not whole or not sent yet.
+    pub buffered: Size,
+    /// How long a frame may take from its first byte to its last.
+    pub frame_timeout: Option<Time>,
+    /// How many bytes a second a frame must have, once it has taken five seconds.
+    pub least_rate: Option<Size>,
+    /// How long a client may send nothing while nothing is done for it.
+    pub idle_timeout: Option<Time>,
+    /// How long answers may wait for a client that takes none.
+    pub write_timeout: Option<Time>,
+}
+
+impl Limits {
+    /// The limits of one connection.
+    pub(crate) fn connection(&self, buffered: &Budget) -> ConnectionOptions {
+        const GRACE: Duration = Duration::from_secs(5);
+        let mut options = ConnectionOptions::new().budget(buffered);
+        if let Some(limit) = self.frame_timeout {
+            options = options.frame_timeout(limit.0);
+        }
+        if let Some(rate) = self.least_rate {
+            // More than any network carries is as good as that.
+            options = options.least_rate(u32::try_from(rate.0).unwrap_or(u32::MAX), GRACE);
+        }
+        if let Some(limit) = self.idle_timeout {
+            options = options.idle_timeout(limit.0);
+        }
+        if let Some(limit) = self.write_timeout {
+            options = options.write_timeout(limit.0);
+        }
+        options
+    }
 }
 
 impl Default for Limits {
@@ -97,6 +129,11 @@ impl Default for Limits {
             frame_before_login: Size(8 * 1024),
             login_deadline: Time(Duration::from_secs(10)),
             drain_timeout: Time(Duration::from_secs(30)),
+            buffered: Size(256 << 20),
+            frame_timeout: None,
+            least_rate: None,
+            idle_timeout: None,
+            write_timeout: None,
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::{convert::Infallible, io, net::SocketAddr};
 
 use anyhow::Context;
-use framing::serve::{Address, Listener, Tcp, Unix, serve_with};
+use framing::{
+    Budget, ConnectionOptions,
+    serve::{Address, Listener, Tcp, Unix, serve_with},
+};
 use futures_util::future::join_all;
 use services::{Session, native::NativeServer};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -96,6 +99,8 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let limits = &self.limits;
+        let buffered = Budget::new(usize::try_from(limits.buffered.0).unwrap_or(usize::MAX));
+        let connection = &limits.connection(&buffered);
         let served = join_all(self.listeners.into_iter().map(|bound| {
             let Bound {
                 socket,
@@ -106,8 +111,12 @@ impl Server {
             let stopped = stopped.clone();
             async move {
                 match socket {
-                    Socketed::Tcp(tcp) => serve(tcp, &listen, stack, limits, stopped).await,
-                    Socketed::Unix(unix) => serve(unix, &listen, stack, limits, stopped).await,
+                    Socketed::Tcp(tcp) => {
+                        serve(tcp, &listen, stack, limits, connection, stopped).await
+                    }
+                    Socketed::Unix(unix) => {
+                        serve(unix, &listen, stack, limits, connection, stopped).await
+                    }
                 }
             }
         }));
@@ -125,6 +134,7 @@ async fn serve<L>(
     listen: &Listen,
     stack: Stack,
     limits: &Limits,
+    connection: &ConnectionOptions,
     mut stopped: watch::Receiver<bool>,
 ) where
     L: Listener,
@@ -140,6 +150,7 @@ async fn serve<L>(
     }
     serve_with(listener, dialect)
         .framing(listen.framing.factory.clone())
+        .connection(connection.clone())
         .max_connections(listen.max_connections)
         .drain_timeout(limits.drain_timeout.0)
         .with_graceful_shutdown(async move {

@@ -447,6 +447,11 @@ max_output = "1MB"
 frame_before_login = 8193
 login_deadline = "1500ms"
 drain_timeout = "1h"
+buffered = "64MiB"
+frame_timeout = "1m"
+least_rate = 1001
+idle_timeout = "10m"
+write_timeout = "2m"
 
 [[listen]]
 address = "tcp://127.0.0.1:8002"
