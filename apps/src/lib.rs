@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `config.rs` | the server's configuration file |
+//! | `check.rs` | whether what it names is there |
 //! | `stack.rs` | which layers stand in which order |
 //! | `server.rs` | listeners, each with its stack, until it is told to stop |
 //! | `first_start.rs` | what there is without a configuration file |
@@ -12,6 +13,7 @@
 //! | `tour/` | everything in one command |
 
 pub mod account;
+pub mod check;
 pub mod config;
 pub mod first_start;
 pub mod frame;

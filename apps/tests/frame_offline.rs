@@ -8,6 +8,7 @@ use std::{
 };
 
 use assert_cmd::{Command, cargo::cargo_bin};
+use framing::{Framing, OptionHelp, Registry};
 use serde_json::{Value, json};
 
 struct Ran {
@@ -487,24 +488,210 @@ fn the_framings_are_listed_with_their_options() {
     ] {
         assert!(ran.stdout.contains(word), "{word}");
     }
+    assert_eq!(ran.stdout.matches("max_empty_run").count(), 1, "said once");
+    assert_eq!(ran.stdout.matches("common to all").count(), 1);
     let object = &frame(&["framings", "--json"], "").objects()[0];
-    let named = |name| {
-        let framings = object["framings"].as_array().unwrap();
-        framings
-            .iter()
-            .find(|framing| framing["name"] == name)
+    let registry = Registry::default();
+    let names: Vec<_> = registry.names().map(Value::from).collect();
+    let framings = object["framings"].as_array().unwrap();
+    let listed: Vec<_> = framings.iter().map(|f| f["name"].clone()).collect();
+    assert_eq!(listed, names);
+    let common = object["common"].as_array().unwrap();
+    for framing in framings {
+        let name = framing["name"].as_str().unwrap();
+        assert_eq!(framing["summary"], registry.summary(name).unwrap());
+        assert!(ran.stdout.contains(registry.summary(name).unwrap()));
+        // Those of its own and the common ones are all that it has, each with what it means.
+        let all: Vec<Value> = registry
+            .options(name)
             .unwrap()
-            .clone()
+            .map(|option| {
+                let (default, meaning) = (option.default_value(), option.meaning());
+                json!({ "name": option.name(), "default": default, "meaning": meaning })
+            })
+            .collect();
+        let own = framing["options"].as_array().unwrap();
+        assert_eq!([&own[..], common].concat(), all, "{name}");
+        for option in own {
+            assert!(ran.stdout.contains(option["meaning"].as_str().unwrap()));
+        }
+    }
+    for name in ["max_frame", "on_error", "allow_empty", "max_empty_run"] {
+        assert!(common.iter().any(|option| option["name"] == name), "{name}");
+    }
+}
+
+#[test]
+fn one_framing_is_described_by_its_name() {
+    let ran = frame(&["framings", "struct-header"], "");
+    assert_eq!(ran.code, 0);
+    assert!(ran.stdout.starts_with("struct-header: "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("format ") && ran.stdout.contains("max_frame "));
+    assert!(!ran.stdout.contains("ack_timeout"));
+    let object = &frame(&["framings", "--json", "lines"], "").objects()[0];
+    assert_eq!(object["framings"].as_array().unwrap().len(), 1);
+    assert_eq!(object["framings"][0]["name"], "lines");
+
+    let ran = frame(&["framings", "morse"], "");
+    assert_eq!((ran.code, ran.stdout.as_str()), (65, ""));
+    for name in Registry::default().names().chain(["morse"]) {
+        assert!(ran.stderr.contains(name), "{}", ran.stderr);
+    }
+    let ran = frame(&["framings", "morse", "--json"], "");
+    assert_eq!(
+        (ran.code, &ran.objects()[0]["error"]),
+        (65, &json!("config"))
+    );
+}
+
+/// A framing of each name for which options can be made up, as after `--framing`.
+fn samples() -> Vec<String> {
+    let registry = Registry::default();
+    let sample = |name: &str| {
+        let required = registry
+            .options(name)?
+            .filter(|option| option.default_value() == OptionHelp::REQUIRED);
+        let options: String = required
+            .map(|option| match option.name() {
+                name @ ("receive" | "send") => format!(", {name} = \"lines\""),
+                name => format!(", {name} = 4"),
+            })
+            .collect();
+        let text = format!("{{ type = \"{name}\"{options} }}");
+        registry.parse(&text).ok().map(|_| text)
     };
-    let options = named("struct-header")["options"].clone();
-    assert!(
-        options.as_array().unwrap().contains(&json!("format")),
-        "{options}"
+    let samples: Vec<String> = registry.names().filter_map(sample).collect();
+    assert!(samples.len() >= 5, "{samples:?}");
+    samples
+}
+
+/// Four bytes each, as a framing of one size wants them.
+const FOURS: [&str; 3] = ["four", "tale", "1234"];
+
+#[test]
+fn whatever_a_framing_writes_it_reads_back() {
+    let lines: String = FOURS.map(|text| hex(text.as_bytes()) + "\n").concat();
+    for framing in samples() {
+        let factory = Registry::default().parse(&framing).unwrap();
+        let written = encode_hex(&framing, &lines);
+        assert_eq!(
+            (written.code, written.stderr.as_str()),
+            (0, ""),
+            "{framing}"
+        );
+        assert_eq!(written.stdout.lines().count(), FOURS.len(), "{framing}");
+        if !factory.make().keeps_boundaries() {
+            continue;
+        }
+        let together = written.stdout.replace('\n', "");
+        let bytewise: String = together
+            .as_bytes()
+            .chunks(2)
+            .map(|digits| format!("{}\n", std::str::from_utf8(digits).unwrap()))
+            .collect();
+        for chunks in [&written.stdout, &together, &bytewise] {
+            let ran = decode_chunks(&framing, chunks);
+            let objects = ran.objects();
+            let frames: Vec<_> = objects.iter().filter_map(|o| o["frame"].as_str()).collect();
+            assert_eq!(frames, FOURS.map(|text| hex(text.as_bytes())), "{framing}");
+            let replies = objects.iter().any(|object| object["reply"].is_string());
+            assert_eq!(replies, factory.make().is_interactive(), "{framing}");
+            assert_eq!(ran.code, 0, "{framing}");
+        }
+    }
+}
+
+/// What a line of `frame decode` may be.
+fn check_line(object: &Value) {
+    const KINDS: [&str; 7] = [
+        "too-long",
+        "malformed",
+        "truncated",
+        "refused",
+        "timeout",
+        "unencodable",
+        "config",
+    ];
+    let keys: Vec<_> = object.as_object().unwrap().keys().collect();
+    match object["error"].as_str() {
+        Some(kind) => {
+            assert_eq!(keys, ["error", "message", "offset"]);
+            assert!(KINDS.contains(&kind), "{object}");
+            assert!(object["message"].is_string() && object["offset"].is_u64());
+        }
+        None => {
+            assert!(keys == ["frame"] || keys == ["reply"], "{object}");
+            let digits = object[keys[0].as_str()].as_str().unwrap();
+            let lower = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+            assert!(
+                digits.len().is_multiple_of(2) && digits.chars().all(lower),
+                "{object}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_framing_says_in_the_same_words_what_is_cut_off_or_nonsense() {
+    let line = hex(b"four") + "\n";
+    for framing in samples() {
+        let mut wire = encode_hex(&framing, &line).stdout;
+        wire.truncate(wire.trim_end().len());
+        let nonsense = "ff".repeat(64);
+        let cuts = (0..=wire.len()).step_by(2).map(|cut| &wire[..cut]);
+        let mut errors = 0;
+        for input in cuts.chain([nonsense.as_str()]) {
+            for policy in ["close", "skip"] {
+                let options = framing.trim_end_matches(" }");
+                let framing = format!("{options}, on_error = \"{policy}\" }}");
+                // A policy that it does not have is said at once.
+                let ran = decode_chunks(&framing, &format!("{input}\nwait\n"));
+                let objects = ran.objects();
+                objects.iter().for_each(check_line);
+                let failed = objects.iter().any(|object| object["error"].is_string());
+                assert_eq!(ran.code, if failed { 65 } else { 0 }, "{framing} {input}");
+                assert_eq!(ran.stderr, "", "{framing} {input}");
+                errors += usize::from(failed);
+            }
+        }
+        let whole = decode_chunks(&framing, &wire).objects();
+        assert!(whole.iter().any(|object| object["frame"] == hex(b"four")));
+        let lossless = framing.contains("\"raw\"");
+        assert!(errors > 0 || lossless, "{framing}: nothing was ever wrong");
+    }
+}
+
+#[test]
+fn waiting_completes_a_bare_number_and_is_one_word() {
+    let bare = "{ type = \"ack-handshake\", bare = true }";
+    let ran = decode_chunks(bare, "35\nwait\nwait\n68656c6c6f\n");
+    assert_eq!(
+        ran.objects(),
+        [
+            json!({ "reply": "6f6b" }),
+            json!({ "frame": hex(b"hello") })
+        ]
     );
-    assert!(
-        options.as_array().unwrap().contains(&json!("max_frame")),
-        "{options}"
-    );
+    for line in ["wait ", " wait", "WAIT", "wait 1"] {
+        let ran = decode_chunks(bare, &format!("35\n{line}\n"));
+        assert_eq!((ran.code, ran.stdout.as_str()), (65, ""), "{line:?}");
+        assert!(ran.stderr.contains("line 2"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn bytes_come_out_of_encode_as_lines_go_in() {
+    let mut child = spawn(&["encode", "--framing", "lines"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for text in ["one", "two"] {
+        writeln!(stdin, "{}", hex(text.as_bytes())).unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("{text}\n"));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -551,6 +738,7 @@ fn help_completions_and_manual_pages_are_printed() {
         "framings",
         "decode",
         "encode",
+        "inspect",
         "completions",
         "man",
     ] {

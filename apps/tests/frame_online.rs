@@ -616,3 +616,30 @@ fn svc_d26_a_number_means_what_the_last_list_showed() {
     assert_eq!(fs::read(here.path().join("b")).unwrap(), b"old b");
     assert_eq!(names(here.path()), ["b"]);
 }
+
+#[test]
+fn a_wrong_framing_is_named_where_it_may_be_the_reason() {
+    let here = tempdir().unwrap();
+    let server = Server::start("struct-header");
+    for verb in ["ping", "whoami"] {
+        for user in [&["--user", "alice"][..], &[]] {
+            if verb == "whoami" && user.is_empty() {
+                continue;
+            }
+            let options = [&["--framing", "lines"][..], user].concat();
+            let ran = server.frame(here.path()).options(&options).run(&[verb]);
+            assert!([74, 76].contains(&ran.code), "{verb}: {ran:?}");
+            for told in ["the framing was lines", "--framing", &server.url] {
+                assert!(
+                    ran.stderr.contains(told),
+                    "{verb} {user:?}: {told}: {ran:?}"
+                );
+            }
+            assert_eq!(ran.stderr.lines().count(), 2, "{ran:?}");
+        }
+    }
+    // Once an answer has come, the framing is not the reason for what the server refuses.
+    let ran = server.frame(here.path()).run(&["get", "nothing"]);
+    assert_eq!(ran.code, 66);
+    assert!(!ran.stderr.contains("--framing"), "{ran:?}");
+}

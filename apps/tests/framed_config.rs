@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     fs,
-    os::unix::fs::FileTypeExt,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
     process::{Command, Stdio},
 };
@@ -319,10 +319,109 @@ fn what_is_right_is_taken() {
             &listener_with("").replace("tcp://127.0.0.1:0", "unix:/tmp/x"),
         ),
     ] {
-        let output = Place::new(config).run(["--check"], "");
+        let place = Place::new(config);
+        write_accounts(&place.join("a"), "alice|secret\n");
+        let output = place.run(["--check"], "");
         assert!(output.status.success(), "{what}: {}", told(&output));
         assert_eq!(output.stdout, b"the configuration is right\n", "{what}");
     }
+}
+
+/// An accounts file that others cannot write.
+fn write_accounts(path: &Path, text: impl AsRef<[u8]>) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn what_a_configuration_names_is_looked_at_all_of_it_and_nothing_is_made() {
+    let config = r#"[accounts]
+file = "accounts.txt"
+
+[files]
+max_file = "1GiB"
+root = "plain/files"
+
+[exec]
+folder = "nowhere"
+
+[[listen]]
+address = "tcp://127.0.0.1:0"
+
+[[listen]]
+address = "unix:UNIX"
+"#;
+    let place = Place::new("");
+    let config = config.replace("UNIX", &place.join("plain").display().to_string());
+    fs::write(place.config(), &config).unwrap();
+    fs::write(place.join("plain"), "a file").unwrap();
+    write_accounts(
+        &place.join("accounts.txt"),
+        "# who\nalice|secret|read\nbob\n",
+    );
+    let path = |name: &str| place.join(name).display().to_string();
+    let found = [
+        format!(
+            "line 2: [accounts] file: accounts file {}: line 3: no `|`",
+            path("accounts.txt")
+        ),
+        format!(
+            "line 6: [files] root: cannot look at {}: Not a directory",
+            path("plain/files")
+        ),
+        format!(
+            "line 9: [exec] folder: there is no folder {}",
+            path("nowhere")
+        ),
+        format!(
+            "line 15: [[listen]] address: {} is there and is no socket",
+            path("plain")
+        ),
+    ];
+    let check = || place.run(["--check"], "");
+    let output = check();
+    assert_eq!(
+        (output.status.code(), &output.stdout[..]),
+        (Some(1), &b""[..])
+    );
+    let text = told(&output);
+    assert_eq!(text.lines().count(), found.len(), "{text}");
+    for (line, found) in text.lines().zip(&found) {
+        let expected = format!("framed: {}: {found}", place.config().display());
+        assert!(line.starts_with(&expected), "{line}\n{expected}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+
+    // Mended one after the other, the others are still told.
+    write_accounts(&place.join("accounts.txt"), "alice|secret|read\n");
+    let mended = config.replace("plain/files", "not/there/yet");
+    fs::write(place.config(), &mended).unwrap();
+    let text = told(&check());
+    assert!(
+        !text.contains("[accounts]") && !text.contains("[files]"),
+        "{text}"
+    );
+    assert!(
+        text.contains("[exec] folder") && text.contains("[[listen]]"),
+        "{text}"
+    );
+    assert!(text.contains("plain"), "{text}");
+    let mended = mended.replace("nowhere", ".");
+    let mended = mended.replace(&path("plain"), &path("socket"));
+    fs::write(place.config(), mended).unwrap();
+    let output = check();
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(output.stdout, b"the configuration is right\n");
+    // What the server takes, it still warns about.
+    assert!(told(&output).contains("passwords are stored as they are"));
+    assert!(!place.join("not").exists() && !place.join("socket").exists());
+
+    fs::remove_file(place.join("accounts.txt")).unwrap();
+    let text = told(&check());
+    assert!(
+        text.contains("line 2") && text.contains("framed account add"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -369,6 +468,9 @@ services = ["files"]
 "#;
     for (what, config) in [("full", full), ("short", PAIR)] {
         let place = Place::new(config);
+        fs::create_dir(place.join("people")).unwrap();
+        write_accounts(&place.join("people/accounts.txt"), "");
+        write_accounts(&place.join("accounts.txt"), "");
         let printed = place.run(["--print-config"], "");
         assert!(printed.status.success(), "{what}: {}", told(&printed));
         let printed = String::from_utf8(printed.stdout).unwrap();

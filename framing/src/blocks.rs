@@ -76,7 +76,9 @@ impl Blocks {
             self.escapes += memchr::memchr_iter(escape, inside).count();
         }
         self.scanned = length;
-        if length - self.escapes > longest {
+        // Of a block of nothing but escape bytes, every other one is payload.
+        let payload = (length - self.escapes).max(length / 2);
+        if payload > longest {
             let error = FrameError::over_limit(limits.largest());
             if !limits.skips() {
                 return Err(error);

@@ -130,7 +130,8 @@ pub struct CodecFraming<C> {
 
 impl<C> CodecFraming<C> {
     /// Makes a framing of `codec`. Its frames are checked against `limits` once they are whole:
-    /// set the codec's own limit as well, if it has one.
+    /// set the codec's own limit as well, if it has one. A frame of which twice the limit and
+    /// 64 KiB have come while its end is not in sight is too long.
     pub fn new(codec: C, limits: Limits) -> Self {
         Self {
             codec,
@@ -173,6 +174,15 @@ impl<C> CodecFraming<C> {
         Ok(Some(Step::Elsewhere { consumed }))
     }
 
+    /// What may be gathered for one frame: its wrapping may double it and have a header.
+    fn most_held(&self) -> usize {
+        const HEADER: usize = 64 * 1024;
+        self.limits
+            .largest()
+            .saturating_mul(2)
+            .saturating_add(HEADER)
+    }
+
     fn consumed(&self, input: &[u8]) -> usize {
         input.len().saturating_sub(self.buffer.len())
     }
@@ -190,6 +200,9 @@ where
         let found = found.map_err(|error| FrameError::malformed(error.to_string()))?;
         Ok(match (self.found(found, input)?, self.consumed(input)) {
             (Some(step), _) => step,
+            (None, 0) if self.buffer.len() > self.most_held() => {
+                return Err(FrameError::over_limit(self.limits.largest()));
+            }
             (None, 0) => Step::Need(1),
             (None, consumed) => {
                 self.mid_frame = true;

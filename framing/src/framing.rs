@@ -24,7 +24,7 @@ pub enum Step {
     },
     /// A frame that does not stand in `input`; fetch it with [`Framing::take_frame`].
     Elsewhere {
-        /// How many bytes of `input` are done with.
+        /// How many bytes of `input` are done with; none, if they were before.
         consumed: usize,
     },
     /// So many bytes, at least one, were not part of a frame: an acknowledgement, or garbage that
@@ -58,29 +58,44 @@ pub enum Carries {
 /// [`Step::Need`]. Then:
 ///
 /// 1. the same calls with the bytes cut in other pieces give the same frames and errors;
-/// 2. a repeated call without new bytes changes nothing and gives the same answer;
+/// 2. a repeated call without new bytes changes nothing and gives the same answer: a driver calls
+///    as often as it is woken, for nothing or after a future was dropped;
 /// 3. a declared length is checked with [`Limits::admit`](crate::Limits::admit) before anything
 ///    else; memory grows with what has arrived;
 /// 4. no byte is searched again and again: remember how far you have looked; a header without a
 ///    size of its own (digits up to a mark) has a bound, or a peer could send one without end;
-/// 5. what the protocol itself must answer goes to `out`.
+/// 5. what the protocol itself must answer goes to `out`, and
+///    [`is_interactive`](Self::is_interactive) says so.
 ///
 /// **Errors.** An error is final; the driver keeps it, with the stream offset and the first bytes,
 /// and never calls `decode` again. Where the bad frame's end is known and the policy is to skip,
 /// return the error with [`FrameError::skipping`], discard up to that end in later calls, and go on.
+/// A flood of empty frames ([`Limits::admit`](crate::Limits::admit)) is final all the same.
+/// [`FrameError::at`] points at the byte where the trouble is: a position in `input`, or its
+/// length.
 ///
 /// **The end.** Once the peer has closed its side, [`decode_eof`](Self::decode_eof) takes
-/// `decode`'s place until it gives [`Step::End`] or an error. A cut-off frame is
-/// [truncated](crate::ErrorKind::Truncated), never an end and never a frame.
+/// `decode`'s place until it gives [`Step::End`] or an error; never [`Step::Need`]. `End` means
+/// that `input` is empty. A cut-off frame is [truncated](crate::ErrorKind::Truncated), never an end
+/// and never a frame. The trouble is then that nothing comes behind the last byte, so point there:
+///
+/// ```
+/// # use framing::{FrameError, Part};
+/// # let (input, header, body) = (b"5:hel", 2, 5);
+/// let have = input.len() - header;
+/// FrameError::truncated(Part::Body, have, body).at(input.len())
+/// # ;
+/// ```
 ///
 /// **Encoding** is all or nothing: on an error nothing is written, the framing is as before, and
 /// the error carries the frame. What could not be read back as the same frame is refused.
 ///
 /// **Time.** A framing has no clock; it reads [`Outbox::now`]. Only
-/// [`expired`](Self::expired) means that time is up.
+/// [`expired`](Self::expired) means that time is up; it gives a frame or an error, or moves the
+/// deadline or takes it away.
 ///
-/// A framing of your own is a page of code; the crate's `testkit` feature checks it against the
-/// laws above.
+/// A framing of your own is a page of code; the crate's `testkit` feature checks it against all of
+/// this, law by law.
 pub trait Framing {
     /// Looks for the next frame in `input`, all bytes not yet consumed.
     fn decode(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError>;

@@ -19,8 +19,10 @@
 //! | a framing alone, in a loop of your own | [`Machine`] |
 //! | a `Stream` and `Sink` of frames | [`Connection`] |
 //! | frames into a tower service | [`serve::serve`] |
+//! | a frame in each UDP or Unix datagram | [`datagram::Datagrams`], [`datagram::serve_datagrams`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
 //! | either with answers in any order | [`serve::serve_multiplexed`], [`client::Multiplexed`] |
+//! | services of your own types, not of bytes | [`typed::TypedLayer`], [`typed::TypedClient`] |
 //! | to choose the framing in a config file | [`Registry`] |
 //! | to write a framing | [`Framing`] |
 //! | a tokio-util codec here, or one of these there | [`CodecFraming`], [`FramingCodec`] |
@@ -34,9 +36,10 @@
 //!   in one; `codec.rs`: other people's.
 //! - `blocks.rs`, `decimal.rs`, `discard.rs`: what several of them do alike.
 //! - `connection/`: a framing over I/O, with its limits in time and the spare buffers of `pool.rs`.
+//! - `datagram/`: a framing over sockets of datagrams, one frame in each.
 //! - `tags.rs`: where in a frame stands which request a response answers.
 //! - `registry/`: from a name to a framing.
-//! - `serve/`, `client/`: frames to services and back.
+//! - `serve/`, `client/`: frames to services and back; `typed/`: values to frames and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
 //!
 //! # Cancel safety
@@ -50,6 +53,7 @@ pub mod client;
 mod cobs;
 mod codec;
 mod connection;
+pub mod datagram;
 mod decimal;
 mod delimiter;
 mod discard;
@@ -73,6 +77,7 @@ mod struct_header;
 mod tags;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod typed;
 mod value;
 mod varint;
 

@@ -75,6 +75,12 @@ impl Layout {
         builder.new_codec()
     }
 
+    /// Whether it may refuse what a length field of 1 byte can say: it lowers its limit by a
+    /// negative adjustment, and compares it with what is not adjusted yet.
+    fn is_clipped(self) -> bool {
+        self.width == 1 && self.adjust + (self.kept() as i64) < 0
+    }
+
     /// What one length field of 1 byte can say limits frames, too.
     fn max(self) -> usize {
         let widest = if self.width == 1 { 255 } else { MAX as i64 };
@@ -114,12 +120,15 @@ fn ours(framing: LengthField, pieces: &[&[u8]]) -> (Vec<Bytes>, Result<(), Frame
     (frames, Ok(()))
 }
 
-/// The same of theirs.
+/// The same of theirs, and whether there is no error. A length that leaves a frame shorter than
+/// its own header can make it decode the same nothing for ever: that counts as one.
 fn theirs(mut codec: LengthDelimitedCodec, stream: &[u8]) -> (Vec<Bytes>, bool) {
     let mut buffer = BytesMut::from(stream);
     let mut frames = Vec::new();
     loop {
+        let before = buffer.len();
         match codec.decode(&mut buffer) {
+            Ok(Some(_)) if buffer.len() == before => return (frames, false),
             Ok(Some(frame)) => frames.push(frame.freeze()),
             Ok(None) => return (frames, true),
             Err(_) => return (frames, false),
@@ -152,6 +161,11 @@ proptest! {
     ) {
         let (frames, end) = ours(layout.ours(layout.max()), &[&stream]);
         let (expected, good) = theirs(layout.theirs(), &stream);
+        if !good && layout.is_clipped() {
+            let common = frames.len().min(expected.len());
+            prop_assert_eq!(&frames[..common], &expected[..common]);
+            return Ok(());
+        }
         match end {
             Ok(()) => {
                 prop_assert!(good);

@@ -5,6 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use apps::{
     account::{self, AccountCommand},
+    check,
     config::Config,
     first_start,
     server::Server,
@@ -25,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
     after_help = "Examples:
   framed                                  serve on loopback, keep everything in ./framed-data
   framed --config framed.toml             serve what the file says
-  framed --config framed.toml --check     say whether the file is right
+  framed --config framed.toml --check     say whether it, its accounts and folders are right
   framed account add alice --rights read  asks for alice's password
   echo secret | framed account passwd alice"
 )]
@@ -48,7 +49,7 @@ struct Arguments {
     #[arg(long, value_name = "FILTER", global = true)]
     log: Option<String>,
 
-    /// Check the configuration and stop
+    /// Check the configuration, the accounts file and the folders, and stop
     #[arg(long)]
     check: bool,
 
@@ -119,9 +120,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let config = configuration(arguments)?;
         if arguments.print_config {
             print!("{}", config.to_toml()?);
-        } else {
-            println!("the configuration is right");
+            return Ok(());
         }
+        // What is no error may still be worth a warning, such as passwords in plain text.
+        terminal::init_log(arguments.log.as_deref(), "warn")?;
+        let problems = check::problems(&config, arguments.config.as_deref());
+        if !problems.is_empty() {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            anyhow::bail!(lines.join("\nframed: "));
+        }
+        println!("the configuration is right");
         return Ok(());
     }
     terminal::init_log(arguments.log.as_deref(), "info")?;

@@ -13,6 +13,7 @@ Examples:
   frame --user admin put report.pdf
   frame --user admin shell
   printf '5\\nhello' | frame decode --framing ack-handshake
+  frame inspect --upstream tcp://127.0.0.1:8002
 
 The password comes from --password-file, the variable FRAME_PASSWORD, or a question on the terminal.
 
@@ -77,6 +78,7 @@ code is that of the first one that failed.";
 const FRAMINGS_EXAMPLES: &str = "\
 Examples:
   frame framings
+  frame framings struct-header
   frame --json framings";
 
 const DECODE_EXAMPLES: &str = r#"Examples:
@@ -90,6 +92,17 @@ const ENCODE_EXAMPLES: &str = r#"Examples:
   echo 68656c6c6f | frame encode --framing '{ type = "struct-header", format = "<H" }' --hex
 
 An empty line is an empty frame. For ack-handshake, length and body are written as if each `ok` had come. A frame that cannot be carried is told on standard error as {"error":…}, exit code 65."#;
+
+const INSPECT_EXAMPLES: &str = r#"Examples:
+  frame inspect --upstream tcp://127.0.0.1:8002
+  frame inspect --listen tcp://127.0.0.1:9001 --upstream tcp://127.0.0.1:8001 --framing ack-handshake
+  frame inspect --listen unix:/tmp/in --upstream unix:/tmp/out --framing lines --answers raw --json
+
+Connect the client to the address that is printed. Bytes pass unchanged and at once; of a copy, every frame is shown with the seconds since its connection began, → from the client or ← from the server, its size, its size with all wrapping, and the reads in which it came. Reads are those of this program: on the way to it bytes may have been joined or cut already.
+
+An error is shown where it is found; from there on that direction is shown read by read. What the framing itself would answer is never sent. For ack-handshake both directions are followed together; other framings that answer frames cannot be inspected. Content may hold secrets: --no-content shows sizes only. Ctrl-C ends it, and with it the connections.
+
+With --json each line is an object with an "event": listening, opened, frame, announcement, ack, error, raw, end, left-out, closed."#;
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:
@@ -186,12 +199,13 @@ pub(super) enum Verb {
     #[command(after_help = SHELL_EXAMPLES)]
     Shell,
     /// List the framings and their options.
-    #[command(after_help = FRAMINGS_EXAMPLES)]
-    Framings,
+    Framings(FramingsArgs),
     /// Find the frames in the bytes on standard input.
     Decode(DecodeArgs),
     /// Write frames, given as lines of hex, as a framing does.
     Encode(EncodeArgs),
+    /// Stand between a client and a server, change nothing, and show the frames that pass.
+    Inspect(InspectArgs),
     /// Print completions for a shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -284,6 +298,13 @@ pub(super) struct RmArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = FRAMINGS_EXAMPLES)]
+pub(super) struct FramingsArgs {
+    /// Only this one.
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = DECODE_EXAMPLES)]
 pub(super) struct DecodeArgs {
     /// Standard input is lines of hex, each one read.
@@ -297,6 +318,34 @@ pub(super) struct EncodeArgs {
     /// Write a line of hex for each frame instead of the bytes.
     #[arg(long)]
     pub(super) hex: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(super) struct InspectArgs {
+    /// Where to listen: tcp://host:port or unix:/path; port 0 lets the system choose.
+    #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:0")]
+    pub(super) listen: ServerUrl,
+
+    /// Where to connect to for each connection: tcp://host:port or unix:/path.
+    #[arg(long, value_name = "URL")]
+    pub(super) upstream: ServerUrl,
+
+    /// The framing of what the server sends; without it, --framing.
+    #[arg(long, value_name = "F")]
+    pub(super) answers: Option<String>,
+
+    /// Show content in hex.
+    #[arg(long)]
+    pub(super) hex: bool,
+
+    /// Show at most so many bytes of a frame.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(super) max_bytes: usize,
+
+    /// Show sizes only.
+    #[arg(long, conflicts_with_all = ["hex", "max_bytes"])]
+    pub(super) no_content: bool,
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The longest wait for a name to be looked up and a server to take the connection.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// The longest wait for an answer that needs no work to speak of.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -73,7 +73,8 @@ impl fmt::Display for ServerUrl {
 }
 
 impl ServerUrl {
-    async fn addresses(&self) -> io::Result<Vec<Address>> {
+    /// What its name stands for.
+    pub(super) async fn addresses(&self) -> io::Result<Vec<Address>> {
         match self {
             Self::Unix(path) => Ok(vec![Address::Unix(Some(path.clone()))]),
             Self::Tcp { host, port } => {
@@ -119,6 +120,20 @@ impl Target {
         })
     }
 
+    /// Names the framing in a failure that came before any answer did.
+    pub(super) fn doubt(&self, failure: Failure) -> Failure {
+        failure.over(self.framing.name(), &self.url)
+    }
+
+    /// The same for a failure after [`connect`](Self::connect): a login was an answer, so what is
+    /// merely lost later is just that.
+    pub(super) fn doubt_unless_answered(&self, failure: Failure) -> Failure {
+        match self.login {
+            Some(_) if failure.exit() != Exit::PROTOCOL => failure,
+            _ => self.doubt(failure),
+        }
+    }
+
     /// Connects and logs in.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         let io = timeout(CONNECT_TIME, self.dial())
@@ -128,7 +143,9 @@ impl Target {
         let mut client = Client::new(io, self.framing.make())
             .map_err(|error| Failure::new(Exit::DATA, "config", error.to_string()))?;
         if let Some((name, password)) = &self.login {
-            in_time(client.login(name, password.clone())).await?;
+            in_time(client.login(name, password.clone()))
+                .await
+                .map_err(|failure| self.doubt(failure))?;
         }
         Ok(client)
     }
@@ -161,8 +178,7 @@ pub(super) async fn in_time<T>(
         Ok(result) => Ok(result?),
         Err(_) => {
             let message = format!("no answer within {} s", ANSWER_TIME.as_secs());
-            Err(Failure::new(Exit::UNAVAILABLE, "no-answer", message)
-                .hint("does the server speak this --framing and --dialect there?"))
+            Err(Failure::new(Exit::UNAVAILABLE, "no-answer", message).doubting_framing())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Writes frames, given as lines of hex, as a framing does.
 
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use bytes::Bytes;
 use framing::{BoxFraming, FrameError, Framing, FramingFactory, Machine, Registry};
@@ -14,6 +14,9 @@ use super::{
     lines::{LineError, Lines},
     output::{Output, closed, json_line},
 };
+
+/// Bytes read at once.
+const READ: usize = 64 * 1024;
 
 /// Encodes standard input to standard output.
 pub(super) fn run(framing: &str, args: &EncodeArgs, output: Output) -> Result<u8, Failure> {
@@ -68,12 +71,13 @@ fn refused(error: &FrameError, written: u64) -> u8 {
 
 fn encode(
     factory: &FramingFactory,
-    input: impl BufRead,
+    input: impl Read,
     form: Form,
     printer: &mut impl Write,
 ) -> Result<(), Stop> {
     let mut writer = Writer::new(factory);
     let most = factory.make().max_frame();
+    let input = BufReader::with_capacity(READ, input);
     let mut lines = Lines::new(input, most.saturating_mul(2).saturating_add(2));
     let mut written = 0;
     loop {
@@ -108,6 +112,10 @@ fn encode(
             }
         };
         printed.map_err(|error| closed(&error))?;
+        if lines.reader().buffer().is_empty() {
+            // Whoever writes to us may wait for what we write.
+            printer.flush().map_err(|error| closed(&error))?;
+        }
     }
 }
 
@@ -138,6 +146,11 @@ impl Writer {
         if !self.machine.framing().is_ready() {
             self.machine.receive(&self.agreement);
             self.machine.next_frame()?;
+        }
+        if !self.machine.framing().is_ready() {
+            return Err(FrameError::unencodable(
+                "the peer's agreement to this framing's frames is not known here",
+            ));
         }
         Ok(self.machine.outbox().take_bytes())
     }

@@ -66,6 +66,8 @@ pub(super) struct Failure {
     hint: Option<Cow<'static, str>>,
     /// The connection, if there is one, can carry another request.
     in_step: bool,
+    /// It looks like this where the two sides speak different framings.
+    doubts_framing: bool,
 }
 
 impl Failure {
@@ -76,6 +78,7 @@ impl Failure {
             message: message.into(),
             hint: None,
             in_step: false,
+            doubts_framing: false,
         }
     }
 
@@ -83,6 +86,23 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The server may speak another framing than was taken for granted.
+    pub(super) fn doubting_framing(mut self) -> Self {
+        self.doubts_framing = true;
+        self
+    }
+
+    /// Names the framing and the server, if the framing is in doubt.
+    pub(super) fn over(self, framing: &str, server: impl fmt::Display) -> Self {
+        if !self.doubts_framing {
+            return self;
+        }
+        self.hint(format!(
+            "the framing was {framing}: does {server} speak it? --framing F names another one, \
+             `frame framings` lists them"
+        ))
     }
 
     /// Nothing was asked of the server, or all of its answer has come.
@@ -175,11 +195,11 @@ impl From<ClientError> for Failure {
 }
 
 fn lost(message: String) -> Failure {
-    Failure::new(Exit::IO, "connection-lost", message)
+    Failure::new(Exit::IO, "connection-lost", message).doubting_framing()
 }
 
 fn protocol(message: String) -> Failure {
-    Failure::new(Exit::PROTOCOL, "protocol", message)
+    Failure::new(Exit::PROTOCOL, "protocol", message).doubting_framing()
 }
 
 fn call(error: &CallError) -> Failure {
@@ -193,10 +213,10 @@ fn call(error: &CallError) -> Failure {
                 ErrorKind::Truncated | ErrorKind::Timeout => lost(message),
                 // A request that does not fit is ours, not the server's fault.
                 ErrorKind::Unencodable => Failure::new(Exit::DATA, "unencodable", message),
-                _ => protocol(message).hint("does the server speak this --framing there?"),
+                _ => protocol(message),
             }
         }
-        _ => protocol(message).hint("does the server speak this --framing and --dialect there?"),
+        _ => protocol(message),
     }
 }
 
@@ -235,6 +255,7 @@ fn refused(status: &Status) -> Failure {
         hint: hint.map(Cow::Borrowed),
         // The server closes after these.
         in_step: !matches!(code, "wrong-credentials" | "not-authenticated"),
+        doubts_framing: false,
     }
 }
 

@@ -53,6 +53,11 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(line))
     }
 
+    /// What the lines are read from.
+    pub(super) fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// The number of the line last read, from 1.
     pub(super) fn number(&self) -> u64 {
         self.number

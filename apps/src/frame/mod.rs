@@ -9,6 +9,7 @@
 //! | `ask.rs` | small questions: `ping`, `whoami`, `rm` |
 //! | `shell.rs`, `shell/` | line after line on one connection |
 //! | `decode.rs`, `encode.rs`, `framings.rs`, `hex.rs`, `lines.rs` | framings without a network |
+//! | `inspect/` | a proxy that shows the frames that pass |
 //! | `exit.rs`, `interrupt.rs`, `output.rs` | how a verb ends, is ended, and says so |
 //!
 //! Nothing a server says reaches the terminal, or becomes a path, as it came.
@@ -23,6 +24,7 @@ mod exit;
 mod framings;
 mod get;
 mod hex;
+mod inspect;
 mod interrupt;
 mod landing;
 mod lines;
@@ -37,6 +39,7 @@ mod put;
 mod shell;
 
 use clap::Parser;
+use services::client::Client;
 use tokio::runtime;
 
 use self::{
@@ -71,24 +74,32 @@ pub fn run() -> u8 {
 
 fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     match cli.verb {
-        Verb::Framings => framings::run(output),
+        Verb::Framings(args) => framings::run(&args, output),
         Verb::Decode(args) => decode::run(&cli.server.framing, &args),
         Verb::Encode(args) => encode::run(&cli.server.framing, &args, output),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { verb } => manual::page(verb.as_deref()),
+        Verb::Inspect(args) => {
+            let framing = &cli.server.framing;
+            in_runtime(inspect::run(framing, &args, output))
+        }
         verb => {
             // A password is asked for before signals are caught, so that Ctrl-C ends the question.
             let target = Target::new(&cli.server)?;
-            let runtime = runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| Failure::local_io("cannot start", &error))?;
-            let result = runtime.block_on(online(verb, target, output));
-            // A thread that waits for standard input would never let go.
-            runtime.shutdown_background();
-            result
+            in_runtime(online(verb, target, output))
         }
     }
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::local_io("cannot start", &error))?;
+    let result = runtime.block_on(work);
+    // A thread that waits for standard input would never let go.
+    runtime.shutdown_background();
+    result
 }
 
 async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failure> {
@@ -97,40 +108,45 @@ async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failur
         return shell::run(target, output, &mut interrupts).await;
     }
     let mut client = interrupts.unless(target.connect()).await?;
+    let result = ask(verb, &mut client, &target, output, &mut interrupts).await;
+    result.map_err(|failure| target.doubt_unless_answered(failure))
+}
+
+/// Carries out a verb that is one request.
+async fn ask(
+    verb: Verb,
+    client: &mut Client,
+    target: &Target,
+    output: Output,
+    interrupts: &mut Interrupts,
+) -> Result<u8, Failure> {
     match verb {
         Verb::Exec(args) => {
             let stdin = exec::forwards_stdin(&args);
-            return exec::run(&mut client, &args, stdin, output, &mut interrupts).await;
+            return exec::run(client, &args, stdin, output, interrupts).await;
         }
-        Verb::Put(args) => {
-            interrupts
-                .unless(put::run(&mut client, &args, output))
-                .await?
-        }
+        Verb::Put(args) => interrupts.unless(put::run(client, &args, output)).await?,
         Verb::Get(args) => {
             interrupts
-                .unless(get::run(&mut client, &args, None, output))
+                .unless(get::run(client, &args, None, output))
                 .await?
         }
         Verb::Ls => interrupts
-            .unless(listing::run(&mut client, output))
+            .unless(listing::run(client, output))
             .await
             .map(drop)?,
         Verb::Rm(args) => {
             interrupts
-                .unless(ask::remove(&mut client, &args, output))
+                .unless(ask::remove(client, &args, output))
                 .await?
         }
-        Verb::Whoami => interrupts.unless(ask::whoami(&mut client, output)).await?,
-        Verb::Ping => {
-            interrupts
-                .unless(ask::ping(&mut client, &target, output))
-                .await?
-        }
+        Verb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
+        Verb::Ping => interrupts.unless(ask::ping(client, target, output)).await?,
         Verb::Shell
-        | Verb::Framings
+        | Verb::Framings(_)
         | Verb::Decode(_)
         | Verb::Encode(_)
+        | Verb::Inspect(_)
         | Verb::Completions { .. }
         | Verb::Man { .. } => {}
     }

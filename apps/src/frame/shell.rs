@@ -166,7 +166,9 @@ impl Shell {
         if !lost {
             self.client = Some(client);
         }
-        result.map(Done::Code)
+        result
+            .map(Done::Code)
+            .map_err(|failure| self.target.doubt_unless_answered(failure))
     }
 
     async fn verb(

@@ -180,6 +180,16 @@ impl Ran {
         object
     }
 
+    /// It ended with 64, printed nothing and told why.
+    pub(crate) fn refuses_usage(&self, why: &str) {
+        assert_eq!(
+            (self.code, self.stdout.as_slice()),
+            (64, &b""[..]),
+            "{self:?}"
+        );
+        assert!(self.stderr.contains(why), "{why}: {self:?}");
+    }
+
     /// It ended with `code`, printed nothing and told why, in a line or two.
     pub(crate) fn refuses(&self, code: i32, why: &str) {
         assert_eq!(

@@ -33,7 +33,7 @@ pub async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
             Ok(Box::new(stream))
         }
         Address::Unix(Some(path)) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Address::Unix(None) | Address::Memory(_) => Err(io::Error::new(
+        Address::Udp(_) | Address::Unix(None) | Address::Memory(_) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("{address} cannot be dialled"),
         )),

@@ -1,6 +1,7 @@
 //! Where connections come from: TCP, Unix sockets, memory.
 
 use std::{
+    fmt,
     fs::File,
     io,
     os::unix::fs::{FileTypeExt, MetadataExt},
@@ -12,7 +13,7 @@ use std::{
 use rustix::io::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
-    net::{TcpListener, TcpStream, ToSocketAddrs, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs, UnixListener, UnixStream, lookup_host},
     sync::mpsc,
     time::sleep,
 };
@@ -45,9 +46,25 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// Listens on `address`; port 0 lets the system choose.
-    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::new(TcpListener::bind(address).await?)
+    /// Listens on `address`; port 0 lets the system choose. Of several that a name stands for, the
+    /// first that can be had. An error names the address.
+    pub async fn bind(address: impl ToSocketAddrs + fmt::Debug) -> io::Result<Self> {
+        let named = |at: &dyn fmt::Display, error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {at}: {error}"))
+        };
+        let name = format!("{address:?}");
+        let found = lookup_host(address).await;
+        let mut failed = None;
+        for address in found.map_err(|error| named(&name, error))? {
+            match TcpListener::bind(address).await {
+                Ok(listener) => return Self::new(listener),
+                Err(error) => failed = Some(named(&Address::Tcp(address), error)),
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "it stands for no address");
+            named(&name, error)
+        }))
     }
 
     /// Accepts from a socket with options of its own.

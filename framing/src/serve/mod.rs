@@ -1,11 +1,13 @@
 //! Accepts connections and runs a service on each.
 //!
 //! [`serve`] is the paved road: frames go to a `tower::Service<Bytes>` and its responses back, in
-//! order. [`serve_multiplexed`] does the same with tags, in any order. [`serve_with`] hands each connection to a driver of your own, such as a dialect that
-//! makes one request of many frames.
+//! order. [`serve_multiplexed`] does the same with tags, in any order. [`serve_with`] hands each
+//! connection to a driver of your own, such as a dialect that makes one request of many frames.
 
 mod call;
 mod drain;
+mod hooks;
+mod linger;
 mod listener;
 mod multiplex;
 mod peer;
@@ -15,22 +17,25 @@ use std::{
     any::type_name,
     error::Error as StdError,
     future::{self, Future, IntoFuture},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
     time::timeout,
 };
 use tower_service::Service;
-use tracing::{Instrument, debug, debug_span, error, info, warn};
+use tracing::{Instrument, debug_span, error, warn};
 
 pub use call::Failure;
 pub use drain::Drain;
+pub use hooks::{Closed, Ending};
 pub use listener::{Listener, Memory, MemoryConnector, Tcp, Unix};
 pub use multiplex::{
     Multiplex, MultiplexOptions, Multiplexes, PushError, Pusher, Pushes, serve_multiplexed,
@@ -38,6 +43,7 @@ pub use multiplex::{
 pub use peer::{Address, AddressError, Credentials, Peer};
 pub use pipeline::{Pipeline, PipelineOptions};
 
+use self::hooks::Hooks;
 use crate::{BoxFraming, Connection, ConnectionOptions, Framing, FramingFactory, StructHeader};
 
 /// Any error, as tower has it.
@@ -86,6 +92,7 @@ pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
         max_connections: None,
         drain_timeout: Duration::from_secs(30),
         shutdown: Box::pin(future::pending()),
+        hooks: Hooks::default(),
     }
 }
 
@@ -148,6 +155,7 @@ pub struct Serve<L, H, F = StructHeader> {
     max_connections: Option<usize>,
     drain_timeout: Duration,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    hooks: Hooks,
 }
 
 impl<L, H, F> Serve<L, H, F> {
@@ -161,6 +169,7 @@ impl<L, H, F> Serve<L, H, F> {
             max_connections: self.max_connections,
             drain_timeout: self.drain_timeout,
             shutdown: self.shutdown,
+            hooks: self.hooks,
         }
     }
 
@@ -234,17 +243,31 @@ where
                 () = &mut self.shutdown => break,
             };
             peer.framing = framing_name.clone();
+            if !self.hooks.admit(&peer) {
+                continue;
+            }
+            let mut watch = self.hooks.watch(&peer);
             let span = debug_span!("connection", peer = %peer.remote);
-            let connection = Connection::new(io, self.framing.make_framing())
-                .with_options(self.connection.clone());
-            let handled = self.handler.handle(connection, peer, drain.clone());
+            // A handler that panics before it has a future costs its own connection only.
+            let handled = catch_unwind(AssertUnwindSafe(|| {
+                let connection = Connection::new(io, self.framing.make_framing())
+                    .with_options(self.connection.clone());
+                self.handler.handle(connection, peer, drain.clone())
+            }));
+            let handled = match handled {
+                Ok(handled) => handled,
+                Err(panic) => {
+                    watch.ended(Err(panic));
+                    continue;
+                }
+            };
             connections.spawn(
                 async move {
                     let _permit = permit;
-                    match handled.await {
-                        Ok(()) => debug!("closed"),
-                        Err(error) => info!(error, "closed"),
-                    }
+                    let result = AssertUnwindSafe(handled).catch_unwind().await;
+                    watch.ended(result);
+                    // Here, while the permit is held.
+                    drop(watch);
                 }
                 .instrument(span),
             );
@@ -301,8 +324,8 @@ impl<L, H, F> std::fmt::Debug for Serve<L, H, F> {
 /// Runs a [`Pipeline`] on each connection; see [`serve`].
 #[derive(Clone, Debug)]
 pub struct Pipelines<M> {
-    make_service: M,
-    options: PipelineOptions,
+    pub(crate) make_service: M,
+    pub(crate) options: PipelineOptions,
 }
 
 impl<C, M> Handler<C> for Pipelines<M>

@@ -46,13 +46,16 @@ pub struct Credentials {
     pub pid: Option<i32>,
 }
 
-/// One end of a connection, written as a URL: `tcp://127.0.0.1:8002`, `unix:/run/framed`.
+/// One end of a connection, written as a URL: `tcp://127.0.0.1:8002`, `unix:/run/framed`,
+/// `udp://127.0.0.1:9001`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
     /// A TCP socket.
     Tcp(SocketAddr),
-    /// A Unix socket; most clients' have no name.
+    /// A UDP socket. That of a peer is what its datagrams say, and anyone can write anything there.
+    Udp(SocketAddr),
+    /// A Unix socket, of streams or of datagrams; most clients' have no name.
     Unix(Option<PathBuf>),
     /// An in-memory pipe, by number.
     Memory(u64),
@@ -62,7 +65,7 @@ impl Address {
     /// Whether only processes on this machine can be at the other end.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Tcp(address) | Self::Udp(address) => address.ip().to_canonical().is_loopback(),
             Self::Unix(_) | Self::Memory(_) => true,
         }
     }
@@ -72,6 +75,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Udp(address) => write!(f, "udp://{address}"),
             Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             Self::Unix(None) => f.write_str("unix:"),
             Self::Memory(number) => write!(f, "memory:{number}"),
@@ -81,7 +85,9 @@ impl fmt::Display for Address {
 
 /// A text that is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an address; there are `tcp://127.0.0.1:8002` and `unix:/path`")]
+#[error(
+    "`{0}` is not an address; there are `tcp://127.0.0.1:8002`, `udp://127.0.0.1:9001` and `unix:/path`"
+)]
 pub struct AddressError(String);
 
 impl FromStr for Address {
@@ -92,6 +98,9 @@ impl FromStr for Address {
         let wrong = || AddressError(text.to_owned());
         if let Some(address) = text.strip_prefix("tcp://") {
             return address.parse().map(Self::Tcp).map_err(|_| wrong());
+        }
+        if let Some(address) = text.strip_prefix("udp://") {
+            return address.parse().map(Self::Udp).map_err(|_| wrong());
         }
         match text.strip_prefix("unix:") {
             Some(path) if !path.is_empty() => {

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tower_service::Service;
 use super::{
     BoxError, Drain,
     call::{Failure, call_in_place, poll_in_place},
+    linger::Linger,
 };
 use crate::Error;
 
@@ -32,6 +34,7 @@ impl<T: Stream<Item = Result<Bytes, Error>> + Sink<Bytes, Error = Error>> Transp
 pub struct PipelineOptions {
     max_in_flight: usize,
     max_bytes: usize,
+    linger: Duration,
     on_failure: Arc<dyn Fn(Failure) -> Bytes + Send + Sync>,
 }
 
@@ -40,6 +43,7 @@ impl Default for PipelineOptions {
         Self {
             max_in_flight: 64,
             max_bytes: 16 * 1024 * 1024,
+            linger: Duration::from_secs(1),
             on_failure: Arc::new(|failure| format!("error: {failure}").into()),
         }
     }
@@ -52,6 +56,10 @@ impl PipelineOptions {
         self
     }
 
+    pub(crate) fn requests(&self) -> usize {
+        self.max_in_flight
+    }
+
     /// Sets how many bytes these requests may have together (16 MiB). The one that reaches the
     /// limit is still taken.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
@@ -59,7 +67,44 @@ impl PipelineOptions {
         self
     }
 
+    /// Sets how long to wait, after the last response of a connection that *we* close, for the peer
+    /// to close its side (1 s; zero: not at all). What it sends meanwhile is thrown away.
+    ///
+    /// A peer that is in the middle of sending when its connection goes may never see the responses
+    /// in front of the end: its next write fails, or TCP resets the connection and drops what it has
+    /// not read. A peer that notices the end and closes costs no time.
+    pub fn linger(mut self, limit: Duration) -> Self {
+        self.linger = limit;
+        self
+    }
+
+    pub(super) fn linger_limit(&self) -> Duration {
+        self.linger
+    }
+
     /// Sets what is answered in place of a response that there is not (`error: ` and the reason).
+    ///
+    /// The default is for people at a terminal: to a program, `error: busy` is an answer like any
+    /// other, and an echo service could send it too. Where the peer must tell them apart, answer with
+    /// something that no response of the service can be, such as a variant of its own in an enum
+    /// of [typed](crate::typed) responses:
+    ///
+    /// ```
+    /// use framing::{serve::PipelineOptions, typed::{Format, Json}};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// enum Response { Sum(u32), Error(String) }
+    ///
+    /// let options = PipelineOptions::default().on_failure(|failure| {
+    ///     let response = Response::Error(failure.to_string());
+    ///     Json.write(&response).unwrap_or_default()
+    /// });
+    /// ```
+    ///
+    /// An error of the service comes as [`Failure::Service`], as it was, to be downcast. If what is
+    /// returned cannot be carried by the framing, the hook is asked once more, with
+    /// [`Failure::Unencodable`]; if that cannot be carried either, the connection ends. So does it
+    /// if the hook panics.
     pub fn on_failure(mut self, answer: impl Fn(Failure) -> Bytes + Send + Sync + 'static) -> Self {
         self.on_failure = Arc::new(answer);
         self
@@ -71,6 +116,7 @@ impl fmt::Debug for PipelineOptions {
         f.debug_struct("PipelineOptions")
             .field("max_in_flight", &self.max_in_flight)
             .field("max_bytes", &self.max_bytes)
+            .field("linger", &self.linger)
             .finish_non_exhaustive()
     }
 }
@@ -105,6 +151,10 @@ pub struct Pipeline<T, S: Service<Bytes>> {
     place: Option<Pin<Box<Option<S::Future>>>>,
     /// Nothing more is read.
     closing: bool,
+    /// Whether the stream has ended, so that there is nobody to wait for.
+    ended: bool,
+    /// After our side is shut down.
+    linger: Option<Linger>,
     /// Why, if not for the peer's clean end.
     error: Option<BoxError>,
     #[pin]
@@ -124,6 +174,8 @@ impl<T, S: Service<Bytes>> Pipeline<T, S> {
             response: None,
             place: None,
             closing: false,
+            ended: false,
+            linger: None,
             error: None,
             drain: None,
         }
@@ -253,11 +305,13 @@ where
                 }
                 Some(Err(error)) => {
                     *this.closing = true;
+                    *this.ended = true;
                     *this.error = Some(error.into());
                     return Poll::Ready(Ok(()));
                 }
                 None => {
                     *this.closing = true;
+                    *this.ended = true;
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -290,6 +344,17 @@ where
     }
 }
 
+impl<T: Transport, S: Service<Bytes>> Pipeline<T, S> {
+    /// Waits for the peer's end where that may come, and says how it went.
+    fn poll_linger(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        if let Some(linger) = this.linger {
+            ready!(linger.poll(this.transport, cx));
+        }
+        Poll::Ready(this.error.take().map_or(Ok(()), Err))
+    }
+}
+
 impl<T, S> Future for Pipeline<T, S>
 where
     T: Transport,
@@ -299,6 +364,9 @@ where
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.linger.is_some() {
+            return self.poll_linger(cx);
+        }
         if let Some(drain) = self.as_mut().project().drain.as_pin_mut()
             && drain.poll(cx).is_ready()
         {
@@ -314,7 +382,10 @@ where
             let mut this = self.as_mut().project();
             if idle && *this.closing && this.request.is_none() {
                 ready!(this.transport.poll_close(cx))?;
-                return Poll::Ready(this.error.take().map_or(Ok(()), Err));
+                if !*this.ended && !this.options.linger.is_zero() {
+                    *this.linger = Some(Linger::new(this.options.linger));
+                }
+                return self.poll_linger(cx);
             }
             // Nothing more can be made now: one write for all that has been.
             if let Poll::Ready(flushed) = this.transport.as_mut().poll_flush(cx) {

@@ -2,8 +2,13 @@
 
 use bytes::Bytes;
 
-use super::Random;
-use crate::{Framing, Machine, Received};
+use super::{
+    Random,
+    checked::Bench,
+    law::{Kept, Law},
+    show,
+};
+use crate::Framing;
 
 /// What two machines said to each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +41,16 @@ pub fn talk<F: Framing>(
     random: &mut Random,
     longest: usize,
 ) -> Talk {
+    converse(&make, frames, random, longest).unwrap_or_else(|broken| panic!("{broken}"))
+}
+
+/// The same, with the law that is broken.
+pub(super) fn converse<F: Framing>(
+    make: &impl Fn() -> F,
+    frames: [&[Bytes]; 2],
+    random: &mut Random,
+    longest: usize,
+) -> Kept<Talk> {
     let mut ends = [End::new(make(), frames[0]), End::new(make(), frames[1])];
     loop {
         let possible: Vec<Act> = [Act::Send(0), Act::Send(1), Act::Carry(0), Act::Carry(1)]
@@ -49,32 +64,36 @@ pub fn talk<F: Framing>(
             break;
         }
         match possible[random.below(possible.len())] {
-            Act::Send(who) => ends[who].send(),
+            Act::Send(who) => ends[who].send()?,
             Act::Carry(from) => {
                 let most = ends[from].on_the_way().len().min(longest);
                 let piece = ends[from].on_the_way()[..1 + random.below(most)].to_vec();
                 ends[from].carried += piece.len();
-                ends[1 - from].receive(&piece);
+                ends[1 - from].receive(&piece)?;
             }
         }
     }
     for (who, end) in ends.iter().enumerate() {
-        assert!(
-            end.unsent.is_empty(),
-            "end {who} waits for ever with {:?} unsent",
-            end.unsent
-        );
-        assert!(
-            end.machine.framing().is_ready(),
-            "end {who} waits for ever for an answer"
-        );
-        assert_eq!(end.received, frames[1 - who], "what end {who} received");
+        let law = Law::RoundTrip;
+        law.holds(end.unsent.is_empty(), || {
+            format!("end {who} waits for ever with {:?} unsent", end.unsent)
+        })?;
+        law.holds(end.bench.framing().is_ready(), || {
+            format!("end {who} waits for ever for an answer")
+        })?;
+        law.holds(end.received == frames[1 - who], || {
+            format!(
+                "end {who} was sent {:?} and received {:?}",
+                frames[1 - who],
+                end.received
+            )
+        })?;
     }
     let [first, second] = ends;
-    Talk {
+    Ok(Talk {
         wires: [first.wire, second.wire],
         received: [first.received, second.received],
-    }
+    })
 }
 
 /// The bytes of some frames on the wire, and where each frame ends.
@@ -86,29 +105,30 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Sends one frame after the other to a receiver that answers.
-    pub(super) fn of<F: Framing>(make: &impl Fn() -> F, frames: &[Bytes]) -> Self {
+    pub(super) fn of<F: Framing>(make: &impl Fn() -> F, frames: &[Bytes]) -> Kept<Self> {
         let mut ends = [End::new(make(), frames), End::new(make(), &[])];
         let mut borders = vec![0];
         while ends[0].can_send() {
-            ends[0].send();
+            ends[0].send()?;
             while let Some(from) = (0..2).find(|&from| !ends[from].on_the_way().is_empty()) {
                 let piece = ends[from].on_the_way().to_vec();
                 ends[from].carried += piece.len();
-                ends[1 - from].receive(&piece);
+                ends[1 - from].receive(&piece)?;
             }
             borders.push(ends[0].carried);
         }
         let [sender, receiver] = ends;
-        assert_eq!(
-            receiver.received,
-            frames,
-            "law 1, round trip: wire {}",
-            show(&sender.wire)
-        );
-        Self {
+        Law::RoundTrip.holds(receiver.received == frames, || {
+            format!(
+                "{frames:?} were sent and {:?} received; the wire is {}",
+                receiver.received,
+                show(&sender.wire)
+            )
+        })?;
+        Ok(Self {
             bytes: sender.wire,
             borders,
-        }
+        })
     }
 }
 
@@ -119,7 +139,7 @@ enum Act {
 }
 
 struct End<F> {
-    machine: Machine<F>,
+    bench: Bench<F>,
     unsent: Vec<Bytes>,
     wire: Vec<u8>,
     /// Bytes of `wire` that have arrived.
@@ -130,7 +150,7 @@ struct End<F> {
 impl<F: Framing> End<F> {
     fn new(framing: F, frames: &[Bytes]) -> Self {
         Self {
-            machine: Machine::new(framing),
+            bench: Bench::new(framing),
             unsent: frames.iter().rev().cloned().collect(),
             wire: Vec::new(),
             carried: 0,
@@ -143,52 +163,36 @@ impl<F: Framing> End<F> {
     }
 
     fn can_send(&self) -> bool {
-        !self.unsent.is_empty() && self.machine.framing().is_ready()
+        !self.unsent.is_empty() && self.bench.framing().is_ready()
     }
 
-    fn send(&mut self) {
-        if let Some(frame) = self.unsent.pop()
-            && let Err(error) = self.machine.send(frame.clone())
-        {
-            panic!("the sample {} is refused: {error}", show(&frame));
+    fn send(&mut self) -> Kept {
+        if let Some(frame) = self.unsent.pop() {
+            self.bench.send_sample(&frame)?;
         }
         self.write();
+        Ok(())
     }
 
-    fn receive(&mut self, piece: &[u8]) {
-        self.machine.receive(piece);
-        loop {
-            match self.machine.next_frame() {
-                Ok(Received::Frame(frame)) => self.received.push(frame),
-                Ok(_) => break,
-                Err(error) => {
-                    panic!(
-                        "a good stream is refused: {error:?}, at {}",
-                        error.first_bytes()
-                    )
-                }
-            }
+    fn receive(&mut self, piece: &[u8]) -> Kept {
+        self.bench.receive(piece);
+        let (frames, last) = self
+            .bench
+            .drain()
+            .map_err(|broken| broken.while_doing(format!("while {} arrives", show(piece))))?;
+        self.received.extend(frames);
+        if let Err(error) = last {
+            return Err(Law::RoundTrip.broken(format!(
+                "what was encoded is refused: {error}, at \"{}\"",
+                error.first_bytes()
+            )));
         }
         self.write();
+        Ok(())
     }
 
     fn write(&mut self) {
-        let written = self.machine.outbox().take_bytes();
+        let written = self.bench.written();
         self.wire.extend_from_slice(&written);
     }
-}
-
-/// Bytes for a person: escaped, the middle left out where they are many.
-pub(super) fn show(bytes: &[u8]) -> String {
-    const MOST: usize = 512;
-    if bytes.len() <= MOST {
-        return format!("b\"{}\"", bytes.escape_ascii());
-    }
-    let (front, back) = (&bytes[..MOST / 2], &bytes[bytes.len() - MOST / 2..]);
-    format!(
-        "b\"{}\" and {} bytes and b\"{}\"",
-        front.escape_ascii(),
-        bytes.len() - MOST,
-        back.escape_ascii()
-    )
 }

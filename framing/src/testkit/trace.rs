@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{ErrorKind, FrameError, Framing, Machine, Part, Received};
+use super::{
+    checked::Bench,
+    cuts,
+    law::{Broken, Kept, Law},
+};
+use crate::{ErrorKind, FrameError, Framing, Part, Received};
 
 /// One thing that comes out of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +96,9 @@ impl Trace {
 ///
 /// # Panics
 ///
-/// If a call repeated without new bytes gives another answer, if [`Received::Need`] asks for no
-/// bytes or for more than the next frame had missing, or if something follows a final error.
+/// If a [law](super) is broken on the way: a call repeated without new bytes gives another answer,
+/// [`Received::Need`] asks for no bytes or for more than the next frame had missing, a step is not
+/// inside the input, something follows a final error, or the framing panics.
 ///
 /// ```
 /// use framing::{Delimiter, testkit::{Event, trace}};
@@ -101,56 +107,87 @@ impl Trace {
 /// assert_eq!(trace.events, [Event::Frame("one".into()), Event::Frame("two".into()), Event::End]);
 /// ```
 pub fn trace<F: Framing>(framing: F, pieces: &[&[u8]], ends: bool) -> Trace {
+    run(Bench::new(framing), pieces, ends, Calls::Repeated)
+        .unwrap_or_else(|broken| panic!("{broken}"))
+}
+
+/// How often everything is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Calls {
+    Once,
+    /// Whatever can be asked again is asked three times.
+    Repeated,
+}
+
+/// The same, with the law that is broken.
+pub(super) fn run<F: Framing>(
+    bench: Bench<F>,
+    pieces: &[&[u8]],
+    ends: bool,
+    calls: Calls,
+) -> Kept<Trace> {
     let mut tracer = Tracer {
-        machine: Machine::new(framing),
+        bench,
         trace: Trace::default(),
-        missing: 0,
+        arrived: 0,
+        earliest: 0,
+        calls,
     };
-    for piece in pieces {
-        tracer.machine.receive(piece);
-        tracer.drain(piece.len());
-    }
-    if ends {
-        tracer.machine.close_input();
-        tracer.drain(usize::MAX);
-    }
-    tracer.trace
+    let mut feed = || {
+        for piece in pieces {
+            tracer.bench.receive(piece);
+            tracer.arrived += piece.len();
+            tracer.drain()?;
+        }
+        if ends {
+            tracer.bench.close_input();
+            // The end may complete what no byte can.
+            tracer.earliest = 0;
+            tracer.drain()?;
+        }
+        Ok(())
+    };
+    feed().map_err(|broken: Broken| broken.while_doing(format!("fed with {}", cuts(pieces))))?;
+    Ok(tracer.trace)
 }
 
 struct Tracer<F> {
-    machine: Machine<F>,
+    bench: Bench<F>,
     trace: Trace,
-    /// At least so many bytes must come before there can be a frame.
-    missing: usize,
+    /// How many bytes have come.
+    arrived: usize,
+    /// How many must have come before there can be a frame.
+    earliest: usize,
+    calls: Calls,
 }
 
 impl<F: Framing> Tracer<F> {
-    /// Takes all that can be had after `arrived` further bytes.
-    fn drain(&mut self, arrived: usize) {
-        let mut first = true;
+    /// Takes all that can be had.
+    fn drain(&mut self) -> Kept {
         loop {
-            let result = self.machine.next_frame();
+            let result = self.bench.next()?;
             let repeats = match &result {
                 Ok(Received::Need(_) | Received::End) => true,
                 Ok(_) => false,
                 Err(error) => !error.is_recoverable(),
             };
-            if repeats {
-                let again = (self.machine.next_frame(), self.machine.next_frame());
-                assert_eq!(again, (result.clone(), result.clone()), "a repeated call");
+            if repeats && self.calls == Calls::Repeated {
+                self.repeat(&result)?;
             }
             match result {
                 Ok(Received::Need(count)) => {
-                    assert!(count > 0, "`Need` asks for no bytes");
-                    self.missing = count;
+                    let enough = self.arrived.saturating_add(count);
+                    self.earliest = self.earliest.max(enough);
                     break;
                 }
                 Ok(Received::Frame(frame)) => {
-                    assert!(
-                        !first || arrived >= self.missing,
-                        "a frame came after {arrived} bytes, but {} were needed",
-                        self.missing
-                    );
+                    Law::HonestSteps.holds(self.arrived >= self.earliest, || {
+                        format!(
+                            "`Need` told of {} bytes, and a frame came after {}",
+                            self.earliest, self.arrived
+                        )
+                    })?;
+                    self.earliest = 0;
                     self.trace.events.push(Event::Frame(frame));
                 }
                 Ok(Received::End) => return self.finish(Event::End),
@@ -162,33 +199,47 @@ impl<F: Framing> Tracer<F> {
                     self.trace.events.push(event);
                 }
             }
-            first = false;
         }
         self.collect();
+        Ok(())
+    }
+
+    /// Asks again, which must change nothing.
+    fn repeat(&mut self, result: &Result<Received, FrameError>) -> Kept {
+        let before = (self.bench.unsent(), self.bench.framing().deadline());
+        for _ in 0..2 {
+            let again = self.bench.next()?;
+            Law::HonestSteps.holds(again == *result, || {
+                format!("a call repeated without new bytes answers {again:?} after {result:?}")
+            })?;
+        }
+        let after = (self.bench.unsent(), self.bench.framing().deadline());
+        Law::HonestSteps.holds(before == after, || {
+            "a call repeated without new bytes answers the peer or moves the deadline".to_owned()
+        })
     }
 
     fn collect(&mut self) {
-        let replies = self.machine.outbox().take_bytes();
+        let replies = self.bench.written();
         self.trace.replies.extend_from_slice(&replies);
     }
 
     /// Notes what comes again at every call.
-    fn finish(&mut self, event: Event) {
-        let repeated = self.trace.events.last() == Some(&event);
-        let final_before = match self.trace.events.last() {
+    fn finish(&mut self, event: Event) -> Kept {
+        let last = self.trace.events.last();
+        let final_before = match last {
             Some(Event::End) => true,
             Some(Event::Problem(problem)) => !problem.recoverable,
             _ => false,
         };
         if final_before {
-            assert!(
-                repeated,
-                "{event:?} came after {:?}",
-                self.trace.events.last()
-            );
+            Law::ErrorsAreFinal.holds(last == Some(&event), || {
+                format!("{event:?} comes after {last:?}")
+            })?;
         } else {
             self.trace.events.push(event);
         }
         self.collect();
+        Ok(())
     }
 }

@@ -212,7 +212,6 @@ pub enum Refused {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::Ordering;
     use std::time::Duration;
 

@@ -295,7 +295,11 @@ where
     ) -> Result<(), NativeError> {
         self.limit_frames();
         loop {
-            self.inbox.fill(Pin::new(&mut self.connection), cx)?;
+            match self.inbox.fill(Pin::new(&mut self.connection), cx) {
+                // Who waits for an answer is not idle.
+                Err(NativeError::Connection(framing::Error::Idle(_))) => continue,
+                filled => filled?,
+            }
             let waiting = self.inbox.len();
             if let Poll::Ready(result) = incoming.poll_receive(&mut self.inbox, cx) {
                 result?;

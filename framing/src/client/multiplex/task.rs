@@ -129,10 +129,13 @@ where
                 continue;
             }
             if self.closing {
-                // A server that is slow to answer nobody keeps the connection from no one.
-                self.waiting
-                    .retain(|_, call| call.response.poll_closed(cx).is_pending());
-                if self.waiting.is_empty() {
+                // Answers to nobody are not waited for. All are asked, so that each that is dropped
+                // later wakes us; none is removed, as its answer may come before the others'.
+                let mut is_waited_for = false;
+                for call in self.waiting.values_mut() {
+                    is_waited_for |= call.response.poll_closed(cx).is_pending();
+                }
+                if !is_waited_for {
                     let closed = Pin::new(&mut self.connection).poll_close(cx);
                     return closed.map(|_| ClientError::Closed);
                 }

@@ -31,6 +31,7 @@ pub use self::{
 use super::{
     BoxError, Drain,
     call::{Failure, call_in_place},
+    linger::Linger,
 };
 use crate::{Connection, Error, ErrorKind, FrameError, Framing, Tagging};
 
@@ -71,18 +72,42 @@ pub struct Multiplex<Io, F, G, S: Service<Bytes>> {
     in_flight: HashSet<u32>,
     /// A request that has been read, until the service is ready for it.
     request: Option<(u32, Bytes)>,
-    /// What is sent next, until the connection has room, with its tag.
-    response: Option<(u32, Bytes)>,
+    /// The next response.
+    response: Option<Response>,
+    /// What is sent next, with its tag, until the connection has room.
+    sending: Option<(u32, Bytes)>,
     /// Where a response is polled for the first time; as in a pipeline, one that is ready at once
     /// costs no allocation.
     place: Option<Pin<Box<Option<S::Future>>>>,
     pushes: Option<Pushes>,
     /// Nothing more is read.
     closing: bool,
+    /// Nothing more can be read: the peer has closed its side, or an error was final.
+    ended: bool,
+    /// After our last byte, until the peer has closed its side.
+    linger: Option<Linger>,
     /// Why, if not for the peer's clean end.
     error: Option<BoxError>,
     #[pin]
     drain: Option<WaitForCancellationFutureOwned>,
+}
+
+/// A response, until it is sent.
+struct Response {
+    tag: u32,
+    frame: Bytes,
+    /// How many frames were pushed before it was there, and leave before it.
+    behind: usize,
+}
+
+impl Response {
+    fn new(tag: u32, frame: Bytes, pushes: Option<&Pushes>) -> Self {
+        Self {
+            tag,
+            frame,
+            behind: pushes.map_or(0, Pushes::len),
+        }
+    }
 }
 
 impl<Io, F: Framing, G: Tagging, S: Service<Bytes>> Multiplex<Io, F, G, S> {
@@ -107,9 +132,12 @@ impl<Io, F: Framing, G: Tagging, S: Service<Bytes>> Multiplex<Io, F, G, S> {
             in_flight: HashSet::new(),
             request: None,
             response: None,
+            sending: None,
             place: None,
             pushes: None,
             closing: false,
+            ended: false,
+            linger: None,
             error: None,
             drain: None,
         })
@@ -143,34 +171,50 @@ where
     S: Service<Bytes, Response = Bytes>,
     S::Error: Into<BoxError>,
 {
-    /// Moves responses, and one pushed frame at most, to the connection while it has room. Ready
-    /// when there was a pushed frame, so that there may be another.
+    /// Moves responses, and what is pushed, to the connection while it has room. Ready when there
+    /// may be something more that was pushed: requests have a turn before it.
     fn poll_respond(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let this = self.project();
         let mut pushed = false;
         loop {
-            if this.response.is_none() {
-                if let Poll::Ready(Some(done)) = this.waiting.poll_next(cx) {
-                    if Some(done.tag) == *this.one_way {
-                        forget(done.result);
-                        continue;
+            if this.response.is_none()
+                && let Poll::Ready(Some(done)) = this.waiting.poll_next(cx)
+            {
+                if Some(done.tag) == *this.one_way {
+                    forget(done.result);
+                    continue;
+                }
+                this.in_flight.remove(&done.tag);
+                let answer = this.options.calls.answer(done.result);
+                *this.response = Some(Response::new(done.tag, answer, this.pushes.as_ref()));
+            }
+            if this.sending.is_none() {
+                match &mut *this.response {
+                    Some(response) if response.behind == 0 => {
+                        *this.sending = this.response.take().map(|it| (it.tag, it.frame));
                     }
-                    this.in_flight.remove(&done.tag);
-                    let answer = this.options.calls.answer(done.result);
-                    *this.response = Some((done.tag, answer));
-                } else if pushed {
-                    return Poll::Ready(Ok(()));
-                } else if let (Some(tag), Some(pushes)) = (*this.one_way, &mut *this.pushes)
-                    && let Poll::Ready(Some(frame)) = pushes.receiver().poll_recv(cx)
-                {
-                    pushed = true;
-                    *this.response = Some((tag, frame));
-                } else {
-                    return Poll::Pending;
+                    None if pushed => return Poll::Ready(Ok(())),
+                    response => {
+                        let push = match &mut *this.pushes {
+                            Some(pushes) => ready!(pushes.receiver().poll_recv(cx)),
+                            None => None,
+                        };
+                        pushed = response.is_none();
+                        match (response, push, *this.one_way) {
+                            (Some(response), Some(frame), Some(tag)) => {
+                                response.behind -= 1;
+                                *this.sending = Some((tag, frame));
+                            }
+                            (None, Some(frame), Some(tag)) => *this.sending = Some((tag, frame)),
+                            (Some(response), ..) => response.behind = 0,
+                            // Nobody can push any more.
+                            (None, ..) => return Poll::Pending,
+                        }
+                    }
                 }
             }
             ready!(Pin::new(&mut *this.connection).poll_ready(cx))?;
-            let Some((tag, frame)) = this.response.take() else {
+            let Some((tag, frame)) = this.sending.take() else {
                 continue;
             };
             match send(this.connection, this.tags, tag, frame) {
@@ -193,6 +237,7 @@ where
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let this = self.project();
         if this.response.is_some()
+            || this.sending.is_some()
             || this
                 .options
                 .calls
@@ -216,11 +261,13 @@ where
                 }
                 Some(Err(error)) => {
                     *this.closing = true;
+                    *this.ended = true;
                     *this.error = Some(error.into());
                     return Poll::Ready(Ok(()));
                 }
                 None => {
                     *this.closing = true;
+                    *this.ended = true;
                     return Poll::Ready(Ok(()));
                 }
             };
@@ -256,7 +303,8 @@ where
                 if is_one_way {
                     forget(result);
                 } else {
-                    *this.response = Some((tag, this.options.calls.answer(result)));
+                    let answer = this.options.calls.answer(result);
+                    *this.response = Some(Response::new(tag, answer, this.pushes.as_ref()));
                 }
             }
             Poll::Pending => {
@@ -300,6 +348,21 @@ fn forget<E: Into<BoxError>>(result: Result<Result<Bytes, E>, Failure>) {
     }
 }
 
+impl<Io, F, G, S> Multiplex<Io, F, G, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    F: Framing,
+    S: Service<Bytes>,
+{
+    fn poll_linger(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        if let Some(linger) = this.linger {
+            ready!(linger.poll(Pin::new(this.connection), cx));
+        }
+        Poll::Ready(this.error.take().map_or(Ok(()), Err))
+    }
+}
+
 impl<Io, F, G, S> Future for Multiplex<Io, F, G, S>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
@@ -318,6 +381,9 @@ where
             *this.closing = true;
             this.drain.set(None);
         }
+        if self.linger.is_some() {
+            return self.poll_linger(cx);
+        }
         loop {
             let pushed = self.as_mut().poll_respond(cx)?.is_ready();
             if self.as_mut().poll_request(cx)?.is_ready() || pushed {
@@ -325,24 +391,29 @@ where
             }
             let this = self.as_mut().project();
             let connection = Pin::new(&mut *this.connection);
-            let is_idle = this.waiting.len() == 0 && this.response.is_none();
+            let has_answered = this.response.is_none() && this.sending.is_none();
+            let is_idle = this.waiting.len() == 0 && has_answered;
             if is_idle && *this.closing && this.request.is_none() {
                 if let (Some(tag), Some(pushes)) = (*this.one_way, &mut *this.pushes) {
                     // What was accepted is sent, and nothing more is.
                     pushes.receiver().close();
                     if let Some(frame) = ready!(pushes.receiver().poll_recv(cx)) {
-                        *this.response = Some((tag, frame));
+                        *this.sending = Some((tag, frame));
                         continue;
                     }
                 }
                 ready!(connection.poll_close(cx))?;
-                return Poll::Ready(this.error.take().map_or(Ok(()), Err));
+                let limit = this.options.calls.linger_limit();
+                if !*this.ended && !limit.is_zero() {
+                    *this.linger = Some(Linger::new(limit));
+                }
+                return self.poll_linger(cx);
             }
             this.waiting.poll_deadlines(cx);
             // Nothing more can be made now: one write for all that has been.
             if let Poll::Ready(flushed) = connection.poll_flush(cx) {
                 flushed?;
-                if this.response.is_some() {
+                if this.sending.is_some() {
                     // The connection had no room before; it has now.
                     continue;
                 }

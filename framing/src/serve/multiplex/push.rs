@@ -9,6 +9,8 @@ pub(super) const DEFAULT_CAPACITY: usize = 16;
 /// The handle with which a service sends frames that answer no request, on the tag for
 /// [one-way](crate::Tagging::one_way) frames.
 ///
+/// What a service has pushed before it answers a request leaves before that answer.
+///
 /// Clones share the connection and its queue. Frames wait there until the peer takes them, a fixed
 /// number of them; so a slow peer costs its pusher time or frames, as the pusher chooses, and never
 /// memory without end. A frame that the framing cannot carry is logged and dropped.
@@ -107,6 +109,11 @@ impl Pusher {
 }
 
 impl Pushes {
+    /// How many frames wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn receiver(&mut self) -> &mut mpsc::Receiver<Bytes> {
         &mut self.0
     }
