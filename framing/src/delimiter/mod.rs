@@ -14,7 +14,7 @@ use serde::{
 
 use self::{escape::Escape, marks::Marks};
 use crate::{
-    Carries, ErrorKind, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
+    Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
     options::{Byte, ByteString},
 };
 
@@ -214,6 +214,9 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bytes>,
 /// linear: no byte is looked at twice for arriving in pieces. Compare Netty's
 /// `DelimiterBasedFrameDecoder`.
 ///
+/// With [`OnError::Skip`](crate::OnError::Skip), a frame that is too long, or empty where that is
+/// not allowed, is discarded as it arrives. A flood of empty frames is always final.
+///
 /// ```
 /// use framing::{DelimiterOptions, Limits, Machine, Received};
 ///
@@ -295,9 +298,7 @@ impl Delimiter {
             self.admit(length)
         };
         if let Err(error) = admitted {
-            // A flood of empty frames is no bad frame but a bad peer: each of them is allowed.
-            let flood = error.kind() != ErrorKind::TooLong && self.limits.permit(0).is_ok();
-            return Err(if self.limits.skips() && !flood {
+            return Err(if self.limits.may_skip(&error) {
                 error.skipping(consumed)
             } else {
                 error
@@ -383,11 +384,14 @@ impl Delimiter {
             length = escape.unescape(input);
         }
         self.restart();
-        self.admit(length)?;
-        Ok(Step::Frame {
-            payload: 0..length,
-            consumed: input.len(),
-        })
+        match self.admit(length) {
+            Ok(()) => Ok(Step::Frame {
+                payload: 0..length,
+                consumed: input.len(),
+            }),
+            Err(error) if self.limits.may_skip(&error) => Err(error.skipping(input.len())),
+            Err(error) => Err(error),
+        }
     }
 
     /// Splits a frame to be sent into payload and mark, and checks that it can be read back.
