@@ -4,9 +4,12 @@ mod common;
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use common::{Place, framed, run, told};
@@ -588,6 +591,29 @@ fn every_listener_is_announced_with_its_real_address() {
         "",
         "nothing else is written to standard output"
     );
+}
+
+#[test]
+fn the_limits_in_time_are_kept() {
+    let place = Place::new(&format!(
+        "[limits]\nframe_timeout = \"300ms\"\nidle_timeout = \"600ms\"\n{PAIR}\n"
+    ));
+    fs::write(place.join("accounts.txt"), "alice|secret|read\n").unwrap();
+    let server = place.start();
+    let Address::Tcp(address) = &server.addresses[0] else {
+        panic!("{:?}", server.addresses);
+    };
+    // Half a frame; and nothing at all. The login's own deadline is ten seconds.
+    for sent in [&b"\0\0\0\x09{"[..], b""] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(sent).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(8)))
+            .unwrap();
+        let closed = stream.read(&mut [0; 64]);
+        assert!(matches!(closed, Ok(0)), "{sent:?}: {closed:?}");
+    }
+    server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
