@@ -1,6 +1,12 @@
 //! The client: whose answer is whose, when it closes, how many requests it sends.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use framing::{
     AckHandshake, Connection, Delimiter, StructHeader,
@@ -8,7 +14,7 @@ use framing::{
 };
 use futures_util::{SinkExt, StreamExt, future::join_all};
 use tokio::{
-    io::DuplexStream,
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     time::{sleep, timeout},
 };
 use tower::{Service, ServiceBuilder, ServiceExt};
@@ -175,4 +181,63 @@ async fn no_more_requests_than_allowed_are_sent_before_an_answer() {
     for answer in calls.await.unwrap() {
         assert_eq!(answer.unwrap(), "x");
     }
+}
+
+/// Hands out one item a read, `None` for nothing yet, and then the end; swallows what is written.
+struct Script(VecDeque<Option<&'static [u8]>>);
+
+impl AsyncRead for Script {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.0.pop_front() {
+            Some(None) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Some(bytes)) => buffer.put_slice(bytes),
+            None => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Script {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn b04_a_client_that_cannot_send_still_reads_its_answers() {
+    // Leave for the first request, and an answer announced; while the second request waits for
+    // leave, that answer and the end.
+    let reads = [None, Some(&b"ok6\n"[..]), None, None, Some(b"answer")];
+    let connection = Connection::new(Script(reads.into()), AckHandshake::default());
+    let mut client = Client::new(connection);
+    let first = client.ready().await.unwrap().call("first".into());
+    let second = client.ready().await.unwrap().call("second".into());
+    let answers = timeout(Duration::from_secs(5), async {
+        tokio::join!(first, second)
+    });
+    let (first, second) = answers.await.unwrap();
+    assert_eq!(first.unwrap(), "answer");
+    let error = second.unwrap_err();
+    assert!(matches!(error, ClientError::Connection(_)), "{error:?}");
+    let error = client.ready().await.unwrap_err();
+    assert!(matches!(error, ClientError::Connection(_)), "{error:?}");
 }

@@ -704,3 +704,18 @@ fn an_idle_connection_holds_no_buffer() {
     let rest: BytesMut = connection.into_inner().into_parts().2.into();
     assert_eq!(rest.capacity(), 0);
 }
+
+#[tokio::test]
+async fn what_had_come_is_received_though_nothing_can_be_written_any_more() {
+    let (ours, mut theirs) = tokio::io::duplex(64);
+    let mut connection = Connection::new(ours, AckHandshake::default());
+    theirs.write_all(b"3\n").await.unwrap();
+    assert!(connection.next().now_or_never().is_none());
+    // The peer has our agreement, sends its frame and goes; our announcement finds nobody.
+    theirs.write_all(b"yes").await.unwrap();
+    drop(theirs);
+    connection.feed("no".into()).await.unwrap();
+    assert_eq!(connection.next().await.unwrap().unwrap(), "yes");
+    assert!(connection.next().await.unwrap().is_err());
+    assert!(connection.next().await.is_none());
+}

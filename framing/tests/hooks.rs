@@ -23,7 +23,7 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, block_in_place},
     time::{Instant, sleep, timeout},
 };
 use tower::{make::Shared, service_fn};
@@ -240,7 +240,7 @@ async fn who_is_refused_takes_nobodys_place() {
     assert_eq!(ask(&mut client, "a").await, "a");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_is_given_away_only_after_its_end_was_told() {
     let (listener, connector) = Memory::new(1024);
     let open = Arc::new(AtomicUsize::new(0));
@@ -256,6 +256,8 @@ async fn a_place_is_given_away_only_after_its_end_was_told() {
             }
         })
         .on_close(move |_, _| {
+            // Time enough for another to be let in, and a thread for it.
+            block_in_place(|| std::thread::sleep(Duration::from_millis(5)));
             closed.fetch_sub(1, Ordering::SeqCst);
         });
     tokio::spawn(server.into_future());
@@ -382,6 +384,34 @@ async fn a_failure_hook_that_panics_ends_its_connection_alone() {
     assert_eq!(soon(told.recv()).await.unwrap().1, "panicked");
     let mut client = connect(&connector).await;
     assert_eq!(ask(&mut client, "a").await, "a");
+}
+
+/// Panics for the first connection, before there is a future.
+struct Hasty(AtomicUsize);
+
+impl<C: Send + 'static> Handler<C> for Hasty {
+    fn handle(
+        &self,
+        connection: C,
+        _: Peer,
+        _: Drain,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+        let first = self.0.fetch_add(1, Ordering::SeqCst) == 0;
+        assert!(!first, "a panic that the test asked for");
+        drop(connection);
+        async { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_at_once_costs_its_connection_alone() {
+    let (listener, connector) = Memory::new(1024);
+    let (_server, mut told) = watched(serve_with(listener, Hasty(AtomicUsize::new(0))));
+    for ending in ["panicked", "clean"] {
+        let mut client = connect(&connector).await;
+        assert!(soon(client.next()).await.is_none());
+        assert_eq!(soon(told.recv()).await.unwrap().1, ending);
+    }
 }
 
 #[tokio::test]

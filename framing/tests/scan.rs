@@ -20,12 +20,17 @@ fn one_by_one(count: usize) -> Duration {
 
 #[test]
 fn d09_a_frame_without_its_mark_is_scanned_once() {
-    let (short, long) = (one_by_one(32 * 1024), one_by_one(256 * 1024));
-    // Eight times the bytes: linear is 8, quadratic 64.
-    assert!(
-        long < short * 32,
-        "{short:?} for 32 KiB, {long:?} for 256 KiB"
-    );
+    // Eight times the bytes: linear is 8, quadratic 64, and that at every try; a machine that is
+    // busy with other things is not.
+    let tries = (0..5).map(|_| (one_by_one(32 * 1024), one_by_one(256 * 1024)));
+    let mut seen = Vec::new();
+    for (short, long) in tries {
+        if long < short * 32 {
+            return;
+        }
+        seen.push((short, long));
+    }
+    panic!("for 32 KiB and 256 KiB: {seen:?}");
 }
 
 #[test]

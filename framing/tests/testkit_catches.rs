@@ -93,7 +93,7 @@ catches! { marked:
     d09_everything_searched_again, Quadratic => Linear,
         "a byte late";
     everything_searched_for_each_frame, LooksAtAll => Linear,
-        "frames behind it";
+        "others behind it";
     s01_half_a_mark_forgotten, ForgetsHalfAMark => RoundTrip,
         r#"fed with [b"|", b"!"]"#;
     two_frames_in_one_read_taken_for_one, SwallowsTheSecond => RoundTrip,

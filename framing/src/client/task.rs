@@ -43,6 +43,8 @@ where
             waiting: VecDeque::new(),
             max_in_flight,
             closing: false,
+            broken: None,
+            fate: fate.clone(),
         };
         let error = poll_fn(|cx| state.poll(connection.as_mut(), cx)).await;
         // The reason is known before any call fails for it.
@@ -59,6 +61,9 @@ struct State {
     max_in_flight: usize,
     /// Every clone of the client is gone; the calls still waiting are answered.
     closing: bool,
+    /// Why nothing more can be sent. Responses that had come before are still handed out.
+    broken: Option<ClientError>,
+    fate: Arc<OnceLock<ClientError>>,
 }
 
 impl State {
@@ -73,11 +78,22 @@ impl State {
     {
         loop {
             let received = match self.poll_response(connection.as_mut(), cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Ready(Err(error)) => return Poll::Ready(self.broken.take().unwrap_or(error)),
                 received => received.is_ready(),
             };
+            if let Some(error) = &self.broken {
+                // What the peer sent before it went is still to be read.
+                match received {
+                    _ if self.waiting.is_empty() => return Poll::Ready(error.clone()),
+                    true => continue,
+                    false => return Poll::Pending,
+                }
+            }
             let sent = match self.poll_request(connection.as_mut(), cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Ready(Err(error)) => {
+                    self.breaks(error);
+                    continue;
+                }
                 sent => sent.is_ready(),
             };
             if received || sent {
@@ -86,10 +102,10 @@ impl State {
             if self.closing && self.waiting.is_empty() {
                 return connection.poll_close(cx).map(|_| ClientError::Closed);
             }
-            return match connection.poll_flush(cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(ended_by(error)),
-                _ => Poll::Pending,
-            };
+            match connection.as_mut().poll_flush(cx) {
+                Poll::Ready(Err(error)) => self.breaks(ended_by(error)),
+                _ => return Poll::Pending,
+            }
         }
     }
 
@@ -147,7 +163,11 @@ impl State {
                     Err(Error::Frame(error)) if error.kind() == ErrorKind::Unencodable => {
                         let _ = call.response.send(Err(ClientError::Unencodable(error)));
                     }
-                    Err(error) => return Poll::Ready(Err(ended_by(error))),
+                    Err(error) => {
+                        let error = ended_by(error);
+                        let _ = call.response.send(Err(error.clone()));
+                        return Poll::Ready(Err(error));
+                    }
                 }
                 Poll::Ready(Ok(()))
             }
@@ -157,6 +177,13 @@ impl State {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Takes no further call.
+    fn breaks(&mut self, error: ClientError) {
+        let _ = self.fate.set(error.clone());
+        self.incoming.close();
+        self.broken = Some(error);
     }
 
     fn fail(mut self, error: &ClientError) {

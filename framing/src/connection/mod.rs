@@ -105,8 +105,11 @@ pub struct Connection<Io, F> {
     arrived: usize,
     /// The end or the error found while the sink was polled, for the stream.
     found: Option<Option<Error>>,
-    /// Why nothing more can be sent.
+    /// Nothing more can be sent.
     failed: bool,
+    /// Why the answers of an interactive framing cannot be written. What can still be read comes
+    /// first: a peer may answer and leave.
+    unwritten: Option<Error>,
     /// Nothing comes out of the stream any more.
     ended: bool,
     high_water: usize,
@@ -150,6 +153,7 @@ impl<Io, F: Framing> Connection<Io, F> {
             arrived: 0,
             found: None,
             failed: false,
+            unwritten: None,
             ended: false,
             high_water: ConnectionOptions::default().high_water,
             batch: 0,
@@ -246,6 +250,7 @@ impl<Io, F: Framing> Connection<Io, F> {
             arrived: 0,
             found: self.found,
             failed: self.failed,
+            unwritten: self.unwritten,
             ended: self.ended,
             high_water: self.high_water,
             batch: self.batch,

@@ -63,6 +63,15 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             Poll::Ready(item) => item,
         };
         *self.as_mut().project().batch += 1;
+        let item = match item {
+            Ok(None) => self
+                .as_mut()
+                .project()
+                .unwritten
+                .take()
+                .map_or(Ok(None), Err),
+            item => item,
+        };
         match &item {
             Ok(Some(_)) => {}
             Ok(None) => *self.project().ended = true,
@@ -124,8 +133,15 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         let machine = this.machine;
         if this.halves.is_some() && machine.unsent() > 0 {
             // Answers go out before we wait for what they bring.
-            if let Poll::Ready(result) = poll_write_out(this.io.as_mut(), cx, machine, this.clock) {
-                result?;
+            if this.unwritten.is_none()
+                && let Poll::Ready(Err(error)) =
+                    poll_write_out(this.io.as_mut(), cx, machine, this.clock)
+            {
+                *this.failed = true;
+                *this.unwritten = Some(error);
+            }
+            if this.unwritten.is_some() {
+                machine.outbox().take_bytes();
             }
         }
         if let Some(clock) = this.clock.as_mut()

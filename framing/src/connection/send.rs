@@ -68,8 +68,8 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 
     /// The error of a sink whose connection has failed before.
     pub(super) fn sending_failed(&self) -> Error {
-        match &self.found {
-            Some(Some(error)) => error.copy(),
+        match (&self.found, &self.unwritten) {
+            (Some(Some(error)), _) | (_, Some(error)) => error.copy(),
             _ => io::Error::from(io::ErrorKind::BrokenPipe).into(),
         }
     }

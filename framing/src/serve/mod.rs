@@ -17,7 +17,7 @@ use std::{
     any::type_name,
     error::Error as StdError,
     future::{self, Future, IntoFuture},
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -248,9 +248,19 @@ where
             }
             let mut watch = self.hooks.watch(&peer);
             let span = debug_span!("connection", peer = %peer.remote);
-            let connection = Connection::new(io, self.framing.make_framing())
-                .with_options(self.connection.clone());
-            let handled = self.handler.handle(connection, peer, drain.clone());
+            // A handler that panics before it has a future costs its own connection only.
+            let handled = catch_unwind(AssertUnwindSafe(|| {
+                let connection = Connection::new(io, self.framing.make_framing())
+                    .with_options(self.connection.clone());
+                self.handler.handle(connection, peer, drain.clone())
+            }));
+            let handled = match handled {
+                Ok(handled) => handled,
+                Err(panic) => {
+                    watch.ended(Err(panic));
+                    continue;
+                }
+            };
             connections.spawn(
                 async move {
                     let _permit = permit;

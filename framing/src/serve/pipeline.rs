@@ -78,6 +78,10 @@ impl PipelineOptions {
         self
     }
 
+    pub(super) fn linger_limit(&self) -> Duration {
+        self.linger
+    }
+
     /// Sets what is answered in place of a response that there is not (`error: ` and the reason).
     ///
     /// The default is for people at a terminal: to a program, `error: busy` is an answer like any

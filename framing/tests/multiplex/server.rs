@@ -145,15 +145,9 @@ async fn b01_answers_that_nobody_reads_stop_the_reading_of_requests() {
     let (client, server) = duplex(4096);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    // Half of them are not ready at once.
     let service = service_fn(move |_: Bytes| {
-        let late = counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
-        async move {
-            if late {
-                tokio::task::yield_now().await;
-            }
-            Ok::<_, Infallible>(Bytes::from(vec![0; 1024]))
-        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok::<_, Infallible>(Bytes::from(vec![0; 1024])))
     });
     let mut server = Connection::new(server, StructHeader::default());
     server.set_high_water(4096);
@@ -161,9 +155,10 @@ async fn b01_answers_that_nobody_reads_stop_the_reading_of_requests() {
     run(server, service, options);
     let (_unread, requests) = tokio::io::split(client);
     let sent = flood(requests).await;
-    // Pipe and outgoing buffer hold 4 KiB each, and eight may be in flight or done behind them.
+    // Pipe and outgoing buffer hold 4 KiB each, which is eight answers of 1032 bytes with the one
+    // that goes over; one is on its way there.
     let calls = calls.load(Ordering::SeqCst);
-    assert!((2..=20).contains(&calls), "{calls} calls");
+    assert!((2..=9).contains(&calls), "{calls} calls");
     assert!(sent < 1000, "{sent} requests were taken");
 }
 

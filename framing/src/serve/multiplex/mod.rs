@@ -31,6 +31,7 @@ pub use self::{
 use super::{
     BoxError, Drain,
     call::{Failure, call_in_place},
+    linger::Linger,
 };
 use crate::{Connection, Error, ErrorKind, FrameError, Framing, Tagging};
 
@@ -81,6 +82,10 @@ pub struct Multiplex<Io, F, G, S: Service<Bytes>> {
     pushes: Option<Pushes>,
     /// Nothing more is read.
     closing: bool,
+    /// Nothing more can be read: the peer has closed its side, or an error was final.
+    ended: bool,
+    /// After our last byte, until the peer has closed its side.
+    linger: Option<Linger>,
     /// Why, if not for the peer's clean end.
     error: Option<BoxError>,
     #[pin]
@@ -131,6 +136,8 @@ impl<Io, F: Framing, G: Tagging, S: Service<Bytes>> Multiplex<Io, F, G, S> {
             place: None,
             pushes: None,
             closing: false,
+            ended: false,
+            linger: None,
             error: None,
             drain: None,
         })
@@ -254,11 +261,13 @@ where
                 }
                 Some(Err(error)) => {
                     *this.closing = true;
+                    *this.ended = true;
                     *this.error = Some(error.into());
                     return Poll::Ready(Ok(()));
                 }
                 None => {
                     *this.closing = true;
+                    *this.ended = true;
                     return Poll::Ready(Ok(()));
                 }
             };
@@ -339,6 +348,21 @@ fn forget<E: Into<BoxError>>(result: Result<Result<Bytes, E>, Failure>) {
     }
 }
 
+impl<Io, F, G, S> Multiplex<Io, F, G, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    F: Framing,
+    S: Service<Bytes>,
+{
+    fn poll_linger(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let this = self.project();
+        if let Some(linger) = this.linger {
+            ready!(linger.poll(Pin::new(this.connection), cx));
+        }
+        Poll::Ready(this.error.take().map_or(Ok(()), Err))
+    }
+}
+
 impl<Io, F, G, S> Future for Multiplex<Io, F, G, S>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
@@ -356,6 +380,9 @@ where
             let mut this = self.as_mut().project();
             *this.closing = true;
             this.drain.set(None);
+        }
+        if self.linger.is_some() {
+            return self.poll_linger(cx);
         }
         loop {
             let pushed = self.as_mut().poll_respond(cx)?.is_ready();
@@ -376,7 +403,11 @@ where
                     }
                 }
                 ready!(connection.poll_close(cx))?;
-                return Poll::Ready(this.error.take().map_or(Ok(()), Err));
+                let limit = this.options.calls.linger_limit();
+                if !*this.ended && !limit.is_zero() {
+                    *this.linger = Some(Linger::new(limit));
+                }
+                return self.poll_linger(cx);
             }
             this.waiting.poll_deadlines(cx);
             // Nothing more can be made now: one write for all that has been.

@@ -46,6 +46,13 @@ impl MultiplexOptions {
         self
     }
 
+    /// Sets how long a connection that we close waits for the peer to close its side, too (1 s);
+    /// see [`PipelineOptions::linger`].
+    pub fn linger(mut self, limit: Duration) -> Self {
+        self.calls = self.calls.linger(limit);
+        self
+    }
+
     /// Sets how long a request may be in the service (for ever, unless set). Then its future is
     /// dropped, and it is answered as [timed out](Failure::TimedOut).
     pub fn request_timeout(mut self, limit: Duration) -> Self {
