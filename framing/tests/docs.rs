@@ -168,7 +168,10 @@ fn every_link_between_pages_leads_somewhere() {
                 continue;
             }
             let (file, part) = link.split_once('#').unwrap_or((link, ""));
-            let target = folder.join(file);
+            let target = match file {
+                "" => root().join(&path),
+                _ => folder.join(file),
+            };
             assert!(target.exists(), "{path}: {link}");
             if !part.is_empty() {
                 let text = fs::read_to_string(target).unwrap();
