@@ -80,6 +80,17 @@ impl Default for AckHandshakeOptions {
 
 impl AckHandshakeOptions {
     /// Sets what agrees to an announcement (`ok`); not empty, not beginning with a digit.
+    ///
+    /// ```
+    /// use framing::{AckHandshakeOptions, Limits, Machine};
+    ///
+    /// let options = AckHandshakeOptions::default().ack("go ahead");
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.receive(b"5\n");
+    /// machine.next_frame()?;
+    /// assert_eq!(machine.outbox().take_bytes(), "go ahead");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn ack(mut self, ack: impl Into<Bytes>) -> Self {
         self.ack = ByteString(ack.into());
         self
@@ -87,30 +98,108 @@ impl AckHandshakeOptions {
 
     /// Sets what follows the number we announce (`\n`): `\n`, `\r\n`, or nothing. From the peer
     /// both `\n` and `\r\n` are always taken.
+    ///
+    /// ```
+    /// use framing::{AckHandshakeOptions, Limits, Machine};
+    ///
+    /// for (terminator, announced) in [("\n", "5\n"), ("\r\n", "5\r\n"), ("", "5")] {
+    ///     let options = AckHandshakeOptions::default().terminator(terminator);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.send("hello".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), announced);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn terminator(mut self, terminator: impl Into<Bytes>) -> Self {
         self.terminator = ByteString(terminator.into());
         self
     }
 
     /// Also takes numbers that nothing terminates (`false`).
+    ///
+    /// ```
+    /// use framing::{AckHandshakeOptions, Limits, Machine, Received};
+    ///
+    /// for (bare, answer) in [(false, ""), (true, "ok")] {
+    ///     let options = AckHandshakeOptions::default().bare(bare);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"5");
+    ///     machine.next_frame()?;
+    ///     if let Some(pause_is_over) = machine.deadline() {
+    ///         machine.set_now(pause_is_over); // with `bare` only
+    ///     }
+    ///     machine.next_frame()?;
+    ///     assert_eq!(machine.outbox().take_bytes(), answer);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn bare(mut self, bare: bool) -> Self {
         self.bare = bare;
         self
     }
 
     /// Sets the pause after which a bare number is complete (20 ms).
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use framing::{AckHandshakeOptions, Limits, Machine};
+    ///
+    /// let pause = Duration::from_millis(50);
+    /// let options = AckHandshakeOptions::default().bare(true).settle(pause);
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// let now = Instant::now();
+    /// machine.set_now(now);
+    /// machine.receive(b"5");
+    /// machine.next_frame()?;
+    /// assert_eq!(machine.deadline(), Some(now + pause));
+    /// // A further digit in time: it was no 5, but the start of a 52.
+    /// machine.set_now(now + pause / 2);
+    /// machine.receive(b"2");
+    /// machine.next_frame()?;
+    /// assert_eq!(machine.deadline(), Some(now + pause / 2 + pause));
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn settle(mut self, pause: Duration) -> Self {
         self.settle = pause;
         self
     }
 
     /// Sets how long we wait for the peer's ack (30 s).
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use framing::{AckHandshakeOptions, ErrorKind, Limits, Machine};
+    ///
+    /// let patience = Duration::from_secs(5);
+    /// let options = AckHandshakeOptions::default().ack_timeout(patience);
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// let now = Instant::now();
+    /// machine.set_now(now);
+    /// machine.send("hello".into())?; // 5⏎, and no `ok` comes
+    /// assert_eq!(machine.deadline(), Some(now + patience));
+    /// machine.set_now(now + patience);
+    /// let error = machine.next_frame().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Timeout);
+    /// assert_eq!(error.frame().unwrap(), "hello");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn ack_timeout(mut self, limit: Duration) -> Self {
         self.ack_timeout = limit;
         self
     }
 
     /// Sets what is sent in place of the ack before a connection is given up (nothing).
+    ///
+    /// ```
+    /// use framing::{AckHandshakeOptions, ErrorKind, Limits, Machine};
+    ///
+    /// let options = AckHandshakeOptions::default().refusal("too large");
+    /// let mut machine = Machine::new(options.build(Limits::new().max_frame(1024))?);
+    /// machine.receive(b"4096\n");
+    /// assert_eq!(machine.next_frame().unwrap_err().kind(), ErrorKind::TooLong);
+    /// assert_eq!(machine.outbox().take_bytes(), "too large");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn refusal(mut self, refusal: impl Into<Bytes>) -> Self {
         self.refusal = ByteString(refusal.into());
         self

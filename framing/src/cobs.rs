@@ -38,6 +38,17 @@ pub struct CobsOptions {
 impl CobsOptions {
     /// Sets the byte that is the mark (0). With another than 0, every byte of a block is written
     /// XOR the mark, so that it is this one that never occurs.
+    ///
+    /// ```
+    /// use framing::{CobsOptions, Limits, Machine};
+    ///
+    /// for (mark, wire) in [(0, b"\x03a\n\x02b\x00"), (b'\n', b"\x09k\x00\x08h\x0a")] {
+    ///     let mut machine = Machine::new(CobsOptions::default().sentinel(mark).build(Limits::new())?);
+    ///     machine.send("a\n\0b".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire[..]);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn sentinel(mut self, byte: u8) -> Self {
         self.sentinel = Byte(byte);
         self
@@ -45,6 +56,19 @@ impl CobsOptions {
 
     /// Sets whether we also write a mark in front of each frame (`false`): it ends whatever noise
     /// a serial line has made before. Both forms are read.
+    ///
+    /// ```
+    /// use framing::{CobsOptions, Limits, Machine, Received};
+    ///
+    /// for (leading, wire) in [(false, &b"\x03hi\0"[..]), (true, b"\0\x03hi\0")] {
+    ///     let mut machine = Machine::new(CobsOptions::default().leading(leading).build(Limits::new())?);
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    ///     machine.receive(b"\0\x03hi\0");
+    ///     assert_eq!(machine.next_frame()?, Received::Frame("hi".into()));
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn leading(mut self, leading: bool) -> Self {
         self.leading = leading;
         self

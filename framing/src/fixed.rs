@@ -43,6 +43,17 @@ impl FixedOptions {
 
     /// Sets a byte that fills up short frames to be sent (none: they are refused). It is not
     /// removed from frames that arrive: nothing tells it from the payload.
+    ///
+    /// ```
+    /// use framing::{FixedOptions, Limits, Machine, Received};
+    ///
+    /// let mut machine = Machine::new(FixedOptions::new(5).pad(b' ').build(Limits::new())?);
+    /// machine.send("hi".into())?;
+    /// assert_eq!(machine.outbox().take_bytes(), "hi   ");
+    /// machine.receive(b"hi   ");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("hi   ".into()));
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn pad(mut self, byte: u8) -> Self {
         self.pad = Some(Byte(byte));
         self

@@ -84,18 +84,53 @@ impl LengthFieldOptions {
     /// They may be anything: those that are stripped are written as zeros, unless
     /// [`set_header`](Framing::set_header) sets them, and [`header`](Framing::header) hands them
     /// out, as one byte string.
+    ///
+    /// ```
+    /// use framing::{LengthFieldOptions, Limits, Machine, Received};
+    ///
+    /// let options = LengthFieldOptions::default().offset(2).width(2);
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.receive(b"\xca\xfe\x00\x05hello");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("hello".into()));
+    /// machine.send("hello".into())?;
+    /// assert_eq!(machine.outbox().take_bytes(), "\0\0\x00\x05hello");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn offset(mut self, bytes: usize) -> Self {
         self.offset = bytes;
         self
     }
 
     /// Sets how many bytes the length field has (4): 1 to 8. Netty calls it `lengthFieldLength`.
+    ///
+    /// ```
+    /// use framing::{LengthFieldOptions, Limits, Machine};
+    ///
+    /// for (width, wire) in [(1, "\x02hi"), (3, "\0\0\x02hi"), (8, "\0\0\0\0\0\0\0\x02hi")] {
+    ///     let mut machine = Machine::new(LengthFieldOptions::default().width(width).build(Limits::new())?);
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn width(mut self, bytes: usize) -> Self {
         self.width = bytes;
         self
     }
 
     /// Sets the order of its bytes (big-endian).
+    ///
+    /// ```
+    /// use framing::{Endian, LengthFieldOptions, Limits, Machine};
+    ///
+    /// for (endian, wire) in [(Endian::Big, "\0\0\0\x02hi"), (Endian::Little, "\x02\0\0\0hi")] {
+    ///     let options = LengthFieldOptions::default().endian(endian);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn endian(mut self, endian: Endian) -> Self {
         self.endian = endian;
         self
@@ -103,6 +138,21 @@ impl LengthFieldOptions {
 
     /// Sets whether it is in two's complement (`false`). A length that comes out negative is
     /// malformed.
+    ///
+    /// ```
+    /// use framing::{ErrorKind, LengthFieldOptions, Limits, Machine, Received};
+    ///
+    /// for signed in [false, true] {
+    ///     let options = LengthFieldOptions::default().width(1).signed(signed);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"\xff"); // 255, or -1
+    ///     match signed {
+    ///         false => assert_eq!(machine.next_frame()?, Received::Need(255)),
+    ///         true => assert_eq!(machine.next_frame().unwrap_err().kind(), ErrorKind::Malformed),
+    ///     }
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn signed(mut self, signed: bool) -> Self {
         self.signed = signed;
         self
@@ -113,6 +163,19 @@ impl LengthFieldOptions {
     ///
     /// tokio-util's `length_adjustment` counts from behind the bytes that are skipped: it is this
     /// one plus the bytes of the header that are not stripped.
+    ///
+    /// ```
+    /// use framing::{LengthFieldOptions, Limits, Machine, Received};
+    ///
+    /// // The length counts itself: 2 bytes more than the payload has.
+    /// let options = LengthFieldOptions::default().width(2).adjust(-2);
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.receive(b"\x00\x07hello");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("hello".into()));
+    /// machine.send("hello".into())?;
+    /// assert_eq!(machine.outbox().take_bytes(), "\x00\x07hello");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn adjust(mut self, bytes: i64) -> Self {
         self.adjust = bytes;
         self
@@ -123,6 +186,20 @@ impl LengthFieldOptions {
     ///
     /// What is left of the header is part of the frame, of its size and of the limit, and a frame
     /// to be sent brings it along, with the right length in it.
+    ///
+    /// ```
+    /// use framing::{LengthFieldOptions, Limits, Machine, Received};
+    ///
+    /// for (strip, frame) in [(2, "hello"), (0, "\x00\x05hello")] {
+    ///     let options = LengthFieldOptions::default().width(2).strip(strip);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"\x00\x05hello");
+    ///     assert_eq!(machine.next_frame()?, Received::Frame(frame.into()));
+    ///     machine.send(frame.into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), "\x00\x05hello");
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn strip(mut self, bytes: usize) -> Self {
         self.strip = Some(bytes);
         self

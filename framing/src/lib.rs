@@ -8,11 +8,19 @@
 //! # The way of a byte
 //!
 //! ```text
-//!  socket ─▶ listener ──▶ Connection ────────────────────────────▶ pipeline ─▶ Service<Bytes>
-//!            serve::Tcp,   Machine: buffers, poison, offsets        serve::Pipeline
-//!            Unix, Memory    └─ Framing: bytes ⇄ frames
-//!  socket ◀─ one vectored write ◀─ Outbox ◀─ frames ◀────────────── responses, in order
+//!  socket ─▶ listener ──▶ Connection ────────────────────▶ driver ────────────▶ Service<Bytes>
+//!            serve::Tcp,   Machine: buffers, poison,        serve::Pipeline,     └─ TypedLayer:
+//!            Unix, Memory  offsets                          answers in order        Service<Req>
+//!                            └─ Framing: bytes ⇄ frames     serve::Multiplex,
+//!                                                           any order, by tag
+//!  socket ◀─ one vectored write ◀─ Outbox ◀─ frames ◀───── responses
+//!
+//!  socket ─▶ datagram ─▶ a fresh framing ─▶ frame ────────▶ the peer's session ─▶ Service<Bytes>
+//!            UDP, Unix   datagram::Datagrams                datagram::serve_datagrams
 //! ```
+//!
+//! A client is the same way backwards: [`client::Client`] and [`client::Multiplexed`] are tower
+//! services whose calls become frames.
 //!
 //! | you want | use |
 //! |---|---|
@@ -41,6 +49,13 @@
 //! - `registry/`: from a name to a framing.
 //! - `serve/`, `client/`: frames to services and back; `typed/`: values to frames and back.
 //! - `testkit/` (feature): the laws, as functions to run on a framing of your own.
+//!
+//! # Pages
+//!
+//! In the repository's `docs/`: `which-framing.md`, a table to choose by, and what each costs;
+//! `write-your-own.md`; `coming-from.md`, from tokio-util, tokio-tower, Netty or Erlang;
+//! `speak-it.md`, the server's dialect by hand and from Python; `protocol.md`, that dialect;
+//! `testing.md`, how all of it is tested.
 //!
 //! # Cancel safety
 //!
@@ -104,7 +119,17 @@ pub use tags::{HeaderItem, Tagging, U32InFront};
 pub use value::Value;
 pub use varint::{Varint, VarintOptions};
 
-// The README's code is compiled with the tests.
+// The code of the README and of the pages is compiled with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../README.zh-CN.md")]
+    struct ReadmeInChinese;
+    #[doc = include_str!("../../docs/which-framing.md")]
+    struct WhichFraming;
+    #[doc = include_str!("../../docs/write-your-own.md")]
+    struct WriteYourOwn;
+    #[doc = include_str!("../../docs/coming-from.md")]
+    struct ComingFrom;
+}

@@ -70,6 +70,17 @@ impl Limits {
     }
 
     /// Sets the largest frame, in bytes as handed out, for both directions. At least 1.
+    ///
+    /// ```
+    /// use framing::{ErrorKind, Limits, LengthFieldOptions, Machine};
+    ///
+    /// let framing = LengthFieldOptions::default().build(Limits::new().max_frame(4))?;
+    /// let mut machine = Machine::new(framing);
+    /// machine.receive(b"\0\0\0\x05"); // its body is not waited for
+    /// assert_eq!(machine.next_frame().unwrap_err().kind(), ErrorKind::TooLong);
+    /// assert!(machine.send("hello".into()).is_err());
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;
         self.chosen = true;
@@ -77,6 +88,22 @@ impl Limits {
     }
 
     /// Sets whether an empty frame is a frame; if not, it is malformed, and refused on encode.
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// for allow in [true, false] {
+    ///     let framing = DelimiterOptions::default().build(Limits::new().allow_empty(allow))?;
+    ///     let mut machine = Machine::new(framing);
+    ///     machine.receive(b"\n");
+    ///     match allow {
+    ///         true => assert_eq!(machine.next_frame()?, Received::Frame("".into())),
+    ///         false => assert!(machine.next_frame().is_err()),
+    ///     }
+    ///     assert_eq!(machine.send("".into()).is_ok(), allow);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn allow_empty(mut self, allow: bool) -> Self {
         self.allow_empty = allow;
         self
@@ -84,12 +111,41 @@ impl Limits {
 
     /// Sets how many empty frames may follow one another. They cost a peer next to nothing and
     /// us a call each, so an endless run of them is a flood.
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// let framing = DelimiterOptions::default().build(Limits::new().max_empty_run(2))?;
+    /// let mut machine = Machine::new(framing);
+    /// machine.receive(b"\n\na\n\n\n\n");
+    /// for frame in ["", "", "a", "", ""] {
+    ///     assert_eq!(machine.next_frame()?, Received::Frame(frame.into()));
+    /// }
+    /// assert!(machine.next_frame().is_err(), "three in a row");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn max_empty_run(mut self, frames: u32) -> Self {
         self.max_empty_run = frames;
         self
     }
 
     /// Sets what happens after a bad frame whose end is known.
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, OnError, Received};
+    ///
+    /// for policy in [OnError::Close, OnError::Skip] {
+    ///     let limits = Limits::new().max_frame(4).on_error(policy);
+    ///     let mut machine = Machine::new(DelimiterOptions::default().build(limits)?);
+    ///     machine.receive(b"too long\ngood\n");
+    ///     assert!(machine.next_frame().is_err());
+    ///     match policy {
+    ///         OnError::Skip => assert_eq!(machine.next_frame()?, Received::Frame("good".into())),
+    ///         _ => assert!(machine.next_frame().is_err(), "the same error, for ever"),
+    ///     }
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn on_error(mut self, policy: OnError) -> Self {
         self.on_error = policy;
         self

@@ -35,6 +35,16 @@ impl Default for RawOptions {
 
 impl RawOptions {
     /// Sets the most bytes taken for one frame (64 KiB), as the size of a `recv`.
+    ///
+    /// ```
+    /// use framing::{Limits, Machine, RawOptions, Received};
+    ///
+    /// let mut machine = Machine::new(RawOptions::default().chunk(4).build(Limits::new())?);
+    /// machine.receive(b"sticky");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("stic".into()));
+    /// assert_eq!(machine.next_frame()?, Received::Frame("ky".into()));
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn chunk(mut self, bytes: usize) -> Self {
         self.chunk = bytes;
         self
@@ -54,6 +64,13 @@ impl RawOptions {
 }
 
 /// Each read is a frame; frames are written as they are.
+///
+/// ```text
+///  sent      "hello"  "sigui"
+///  wire       h e l l o s i g u i
+///  read       h e l l o s i g u i              one frame, or
+///             h e l l │ o s i g u i            two, or ten: nobody knows
+/// ```
 ///
 /// ```
 /// use framing::{Machine, Raw, Received};

@@ -62,12 +62,38 @@ impl Default for SlipOptions {
 impl SlipOptions {
     /// Sets whether we also write a mark in front of each frame (`true`), as RFC 1055 does to end
     /// whatever noise the line has made before. Both forms are read.
+    ///
+    /// ```
+    /// use framing::{Limits, Machine, SlipOptions};
+    ///
+    /// for (leading, wire) in [(true, &b"\xc0hi\xc0"[..]), (false, b"hi\xc0")] {
+    ///     let mut machine = Machine::new(SlipOptions::default().leading(leading).build(Limits::new())?);
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn leading(mut self, leading: bool) -> Self {
         self.leading = leading;
         self
     }
 
     /// Sets what an escape in front of a byte that needs none means (an error).
+    ///
+    /// ```
+    /// use framing::{InvalidEscape, Limits, Machine, Received, SlipOptions};
+    ///
+    /// for meaning in [InvalidEscape::Error, InvalidEscape::Pass] {
+    ///     let options = SlipOptions::default().invalid_escape(meaning);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"\xc0h\xdbi\xc0");
+    ///     match meaning {
+    ///         InvalidEscape::Pass => assert_eq!(machine.next_frame()?, Received::Frame("hi".into())),
+    ///         _ => assert!(machine.next_frame().is_err()),
+    ///     }
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn invalid_escape(mut self, meaning: InvalidEscape) -> Self {
         self.invalid_escape = meaning;
         self

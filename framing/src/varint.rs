@@ -32,6 +32,23 @@ pub struct VarintOptions {
 impl VarintOptions {
     /// Sets whether a length must have as few bytes as it can (`false`): `80 00` for 0 is then
     /// malformed. We always write the shortest.
+    ///
+    /// ```
+    /// use framing::{Limits, Machine, Received, VarintOptions};
+    ///
+    /// for canonical in [false, true] {
+    ///     let options = VarintOptions::default().canonical(canonical);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"\x82\x00hi"); // a 2 in two bytes
+    ///     match canonical {
+    ///         false => assert_eq!(machine.next_frame()?, Received::Frame("hi".into())),
+    ///         true => assert!(machine.next_frame().is_err()),
+    ///     }
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), "\x02hi");
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn canonical(mut self, canonical: bool) -> Self {
         self.canonical = canonical;
         self

@@ -50,12 +50,41 @@ impl Default for LinesOptions {
 
 impl LinesOptions {
     /// Writes `\r\n` behind each line, not `\n`.
+    ///
+    /// ```
+    /// use framing::{LinesOptions, Limits, Machine};
+    ///
+    /// for (options, wire) in [
+    ///     (LinesOptions::default(), "HELO\n"),
+    ///     (LinesOptions::default().crlf(), "HELO\r\n"),
+    /// ] {
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.send("HELO".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn crlf(mut self) -> Self {
         self.ending = Ending::CrLf;
         self
     }
 
     /// Sets what text behind the last line ending is when the stream ends (the last line).
+    ///
+    /// ```
+    /// use framing::{AtEof, LinesOptions, Limits, Machine, Received};
+    ///
+    /// for at_eof in [AtEof::Emit, AtEof::Error] {
+    ///     let mut machine = Machine::new(LinesOptions::default().at_eof(at_eof).build(Limits::new())?);
+    ///     machine.receive(b"the last line"); // and then the end of the stream
+    ///     machine.close_input();
+    ///     match at_eof {
+    ///         AtEof::Emit => assert_eq!(machine.next_frame()?, Received::Frame("the last line".into())),
+    ///         _ => assert!(machine.next_frame().is_err()),
+    ///     }
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn at_eof(mut self, at_eof: AtEof) -> Self {
         self.at_eof = at_eof;
         self
@@ -79,6 +108,10 @@ impl LinesOptions {
 
 /// Lines of text. A line that is not UTF-8 is malformed; under `on_error = "skip"` the next one
 /// follows.
+///
+/// ```text
+///  wire  G E T ␣ a ⏎ G E T ␣ b ␍ ⏎        frames  "GET a", "GET b"
+/// ```
 ///
 /// ```
 /// use framing::{Lines, Machine, Received};

@@ -89,11 +89,38 @@ impl Default for DelimiterOptions {
 
 impl DelimiterOptions {
     /// Sets the mark (`\n`).
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// let options = DelimiterOptions::default().delimiter("#$");
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.receive(b"ADD:1#$SUB:2#$");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("ADD:1".into()));
+    /// assert_eq!(machine.next_frame()?, Received::Frame("SUB:2".into()));
+    /// machine.send("OK".into())?;
+    /// assert_eq!(machine.outbox().take_bytes(), "OK#$");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn delimiter(self, mark: impl Into<Bytes>) -> Self {
         self.delimiters([mark])
     }
 
     /// Sets several marks; the first is the one we write.
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// let options = DelimiterOptions::default().delimiters([";", "\n"]);
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.receive(b"a\nb;");
+    /// assert_eq!(machine.next_frame()?, Received::Frame("a".into()));
+    /// assert_eq!(machine.next_frame()?, Received::Frame("b".into()));
+    /// machine.send("c".into())?;
+    /// assert_eq!(machine.outbox().take_bytes(), "c;");
+    /// assert!(machine.send("c\nd".into()).is_err(), "it would be read as two");
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn delimiters<M: Into<Bytes>>(mut self, marks: impl IntoIterator<Item = M>) -> Self {
         self.delimiter = marks.into_iter().map(Into::into).collect();
         self
@@ -101,24 +128,80 @@ impl DelimiterOptions {
 
     /// Sets whether the mark is taken off the frames handed out (`true`). If not, frames to be
     /// sent must end with one.
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// for (strip, frame) in [(true, "GET a"), (false, "GET a\n")] {
+    ///     let options = DelimiterOptions::default().strip(strip);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"GET a\n");
+    ///     assert_eq!(machine.next_frame()?, Received::Frame(frame.into()));
+    ///     machine.send(frame.into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), "GET a\n");
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn strip(mut self, strip: bool) -> Self {
         self.strip = strip;
         self
     }
 
     /// Sets a byte that makes the byte behind it an ordinary one (none).
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// let options = DelimiterOptions::default().escape(b'\\');
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.send("a\nb\\c".into())?;
+    /// let wire = machine.outbox().take_bytes();
+    /// assert_eq!(wire, "a\\\nb\\\\c\n"); // a \ ⏎ b \ \ c ⏎
+    /// machine.receive(&wire);
+    /// assert_eq!(machine.next_frame()?, Received::Frame("a\nb\\c".into()));
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn escape(mut self, byte: u8) -> Self {
         self.escape = Some(Byte(byte));
         self
     }
 
     /// Sets what the bytes behind the last mark are when the stream ends (an error).
+    ///
+    /// ```
+    /// use framing::{AtEof, DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// for at_eof in [AtEof::Error, AtEof::Emit] {
+    ///     let options = DelimiterOptions::default().at_eof(at_eof);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"one\ntwo"); // and then the end of the stream
+    ///     machine.close_input();
+    ///     assert_eq!(machine.next_frame()?, Received::Frame("one".into()));
+    ///     match at_eof {
+    ///         AtEof::Emit => assert_eq!(machine.next_frame()?, Received::Frame("two".into())),
+    ///         _ => assert!(machine.next_frame().is_err()),
+    ///     }
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn at_eof(mut self, at_eof: AtEof) -> Self {
         self.at_eof = at_eof;
         self
     }
 
     /// Sets whether empty frames are passed over (`false`).
+    ///
+    /// ```
+    /// use framing::{DelimiterOptions, Limits, Machine, Received};
+    ///
+    /// for (skip, frame) in [(false, ""), (true, "a")] {
+    ///     let options = DelimiterOptions::default().skip_empty(skip);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"\n\na\n");
+    ///     assert_eq!(machine.next_frame()?, Received::Frame(frame.into()));
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn skip_empty(mut self, skip: bool) -> Self {
         self.skip_empty = skip;
         self

@@ -57,18 +57,56 @@ impl JsonHeaderOptions {
     /// Sets the layout of the header's length (`!I`), in the language of Python's
     /// [`struct`](https://docs.python.org/3.11/library/struct.html): one integer, and pad bytes
     /// if you like.
+    ///
+    /// ```
+    /// use framing::{JsonHeaderOptions, Limits, Machine};
+    ///
+    /// for (format, wire) in [
+    ///     ("!I", "\0\0\0\x0a{\"size\":2}hi"),
+    ///     ("<H", "\x0a\0{\"size\":2}hi"),
+    /// ] {
+    ///     let options = JsonHeaderOptions::default().format(format);
+    ///     let mut machine = Machine::new(options.build(Limits::new().max_frame(1024))?);
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn format(mut self, format: impl Into<String>) -> Self {
         self.format = format.into();
         self
     }
 
     /// Sets the key under which the object states the body's size (`size`).
+    ///
+    /// ```
+    /// use framing::{JsonHeaderOptions, Limits, Machine, Received};
+    ///
+    /// let options = JsonHeaderOptions::default().size("total_size");
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.send("hi".into())?;
+    /// let wire = machine.outbox().take_bytes();
+    /// assert_eq!(wire, "\0\0\0\x10{\"total_size\":2}hi");
+    /// machine.receive(&wire);
+    /// assert_eq!(machine.next_frame()?, Received::Frame("hi".into()));
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn size(mut self, key: impl Into<String>) -> Self {
         self.size = key.into();
         self
     }
 
     /// Sets the largest JSON object in bytes (64 KiB), in both directions.
+    ///
+    /// ```
+    /// use framing::{ErrorKind, JsonHeaderOptions, Limits, Machine};
+    ///
+    /// let options = JsonHeaderOptions::default().max_header(1024);
+    /// let mut machine = Machine::new(options.build(Limits::new())?);
+    /// machine.receive(b"\0\0\x04\x01"); // a header of 1025 bytes: it is not waited for
+    /// assert_eq!(machine.next_frame().unwrap_err().kind(), ErrorKind::TooLong);
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn max_header(mut self, bytes: usize) -> Self {
         self.max_header = bytes;
         self

@@ -112,6 +112,21 @@ impl<V: Into<Value>> From<V> for Constant {
 
 impl StructHeaderOptions {
     /// The options for a header in the format language of Python's `struct`.
+    ///
+    /// ```
+    /// use framing::{Limits, Machine, StructHeaderOptions};
+    ///
+    /// for (format, wire) in [
+    ///     ("!I", "\0\0\0\x02hi"),
+    ///     ("<H", "\x02\0hi"),
+    ///     ("!HxB", "\0\0\0\x02hi"), // an item of ours, a pad byte, the length
+    /// ] {
+    ///     let mut machine = Machine::new(StructHeaderOptions::new(format).build(Limits::new())?);
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), wire);
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn new(format: impl Into<String>) -> Self {
         Self {
             format: format.into(),
@@ -197,6 +212,23 @@ impl StructHeaderOptions {
 
     /// Sets whether pad bytes must be zero: those of `x`, and those that align native items. By
     /// default, as in Python, they may be anything. They are always written as zero.
+    ///
+    /// ```
+    /// use framing::{Limits, Machine, Received, StructHeaderOptions};
+    ///
+    /// for strict in [false, true] {
+    ///     let options = StructHeaderOptions::new("!xH").strict_pad(strict);
+    ///     let mut machine = Machine::new(options.build(Limits::new())?);
+    ///     machine.receive(b"\x2a\x00\x02hi"); // a pad byte of 42
+    ///     match strict {
+    ///         false => assert_eq!(machine.next_frame()?, Received::Frame("hi".into())),
+    ///         true => assert!(machine.next_frame().is_err()),
+    ///     }
+    ///     machine.send("hi".into())?;
+    ///     assert_eq!(machine.outbox().take_bytes(), "\x00\x00\x02hi");
+    /// }
+    /// # Ok::<(), framing::FrameError>(())
+    /// ```
     pub fn strict_pad(mut self, strict: bool) -> Self {
         self.strict_pad = strict;
         self
