@@ -26,7 +26,12 @@ pub fn run(data: &[u8]) {
     let mut sender = Machine::new(framing);
     let mut sent = Vec::new();
     while !input.is_empty() && sent.len() < 64 {
-        sent.extend(send(row, &mut sender, next(&mut input)));
+        let frame = next(&mut input);
+        // Some framings take more of them in a row for a flood.
+        if frame.is_empty() && sent.ends_with(&[Bytes::new(), Bytes::new()]) {
+            continue;
+        }
+        sent.extend(send(row, &mut sender, frame));
     }
     if !sender.framing().is_ready() {
         return;
