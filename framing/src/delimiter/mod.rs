@@ -371,13 +371,15 @@ impl Delimiter {
         if length == 0 && self.skip_empty {
             return Ok(Step::Consumed(consumed));
         }
-        let admitted = if length == 0 {
+        let empty = length == 0;
+        if !self.strip {
+            input.copy_within(mark.clone(), length);
+            length += mark.len();
+        }
+        // A mark alone counts as an empty frame, and is one that a limit may forbid.
+        let admitted = if empty && length <= self.limits.largest() {
             self.limits.admit(0u8).map(drop)
         } else {
-            if !self.strip {
-                input.copy_within(mark.clone(), length);
-                length += mark.len();
-            }
             self.admit(length)
         };
         if let Err(error) = admitted {
@@ -386,9 +388,6 @@ impl Delimiter {
             } else {
                 error
             });
-        }
-        if mark.start == 0 && !self.strip {
-            length = mark.len();
         }
         Ok(Step::Frame {
             payload: 0..length,
@@ -496,7 +495,8 @@ impl Delimiter {
                     "an empty frame, which `skip_empty = true` makes unreadable",
                 ));
             }
-        } else {
+        }
+        if !frame.is_empty() {
             self.limits.permit(frame.len())?;
         }
         if self.escape.is_none() && !self.marks.separates(payload, mark) {

@@ -102,3 +102,23 @@ fn f24_a_lower_limit_is_for_frames_to_be_sent_as_well() {
         machine.send("hello".into()).unwrap();
     }
 }
+
+#[test]
+fn f24_a_mark_that_stays_is_over_a_new_limit_even_alone() {
+    let text = r#"{ type = "delimiter", delimiter = "||", strip = false, on_error = "skip" }"#;
+    let factory = Registry::default().parse(text).unwrap();
+    for stream in [&[&b"||"[..]][..], &[b"|", b"|"]] {
+        let mut machine = Machine::new(factory.make());
+        machine.framing_mut().set_max_frame(1);
+        stream.iter().for_each(|piece| machine.receive(piece));
+        let error = machine.next_frame().unwrap_err();
+        assert_eq!((error.kind(), error.limit()), (ErrorKind::TooLong, Some(1)));
+        assert!(error.is_recoverable());
+        let error = machine.send("||".into()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unencodable);
+        machine.framing_mut().set_max_frame(2);
+        machine.receive(b"||");
+        assert_eq!(machine.next_frame(), Ok(Received::Frame("||".into())));
+        machine.send("||".into()).unwrap();
+    }
+}

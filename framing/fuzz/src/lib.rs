@@ -1,0 +1,15 @@
+//! What the fuzz targets do with their input, without the fuzzer.
+//!
+//! Each module is a target: its `run` takes any bytes and panics where a promise is broken. The tests
+//! of the main workspace include the same files and replay the seeds in `corpus/` with them.
+
+#![forbid(unsafe_code)]
+
+pub mod ack;
+pub mod config;
+pub mod decode;
+mod framings;
+mod input;
+pub mod native;
+pub mod round_trip;
+pub mod tokio_util;
