@@ -38,13 +38,20 @@ pub enum FieldError {
         reason: String,
     },
     /// Nothing here has this name.
-    #[error("`{name}` is not known here; there are: {known}")]
+    #[error("`{name}` is not known here; {}", there_are(known))]
     Unknown {
         /// The name.
         name: String,
-        /// The names there are.
+        /// The names there are; empty if there are none.
         known: String,
     },
+}
+
+fn there_are(known: &str) -> String {
+    match known {
+        "" => "nothing is taken".to_owned(),
+        known => format!("there are: {known}"),
+    }
 }
 
 impl Fields {
@@ -86,6 +93,16 @@ impl Fields {
     }
 
     /// Refuses names that are not among `known`: a misspelt one would be passed over in silence.
+    ///
+    /// ```
+    /// use services::Fields;
+    ///
+    /// let fields = Fields::new().with("tiemout", "10s");
+    /// let error = fields.only(&["timeout"]).unwrap_err();
+    /// assert_eq!(error.to_string(), "`tiemout` is not known here; there are: timeout");
+    /// let error = fields.only(&[]).unwrap_err();
+    /// assert_eq!(error.to_string(), "`tiemout` is not known here; nothing is taken");
+    /// ```
     pub fn only(&self, known: &[&str]) -> Result<(), FieldError> {
         match self.names().find(|name| !known.contains(name)) {
             None => Ok(()),
