@@ -435,11 +435,6 @@ impl<F: Framing> Machine<F> {
         self.framing.deadline()
     }
 
-    /// The time last told.
-    pub(crate) fn now(&self) -> Instant {
-        self.out.now()
-    }
-
     /// Tells the time; a driver does so once a wake.
     pub fn set_now(&mut self, now: Instant) {
         self.out.set_now(now);

@@ -162,6 +162,36 @@ impl Buf for Outbox {
             if self.tail.capacity() > KEEP_CAPACITY {
                 self.tail = Vec::new();
             }
+        } else if self.sent >= KEEP_CAPACITY.max(self.tail.len() / 2) {
+            // A peer that keeps up, and never quite catches up, must not make us keep all that it
+            // has had. Fewer bytes are moved than have left.
+            self.tail.drain(..self.sent);
+            self.sent = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b01_a_peer_that_never_quite_catches_up_costs_no_memory() {
+        let mut out = Outbox::new();
+        let (mut written, mut read) = (0_u32, 0_u32);
+        let mut put = |out: &mut Outbox| {
+            out.put_slice(&written.to_be_bytes());
+            written += 1;
+        };
+        for _ in 0..10_000 {
+            put(&mut out);
+        }
+        for _ in 0..1_000_000 {
+            put(&mut out);
+            assert_eq!(out.get_u32(), read);
+            read += 1;
+        }
+        assert_eq!(out.remaining(), 40_000);
+        assert!(out.tail.capacity() < 300_000, "{}", out.tail.capacity());
     }
 }

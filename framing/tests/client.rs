@@ -61,6 +61,26 @@ async fn b04_calls_without_an_answer_say_why() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn b04_who_was_ready_before_the_server_left_is_told_when_it_calls() {
+    let (mut client, server) = pair();
+    client.ready().await.unwrap();
+    drop(server);
+    sleep(Duration::from_secs(1)).await;
+    let call = timeout(Duration::from_secs(10), client.call("x".into()));
+    let error = call.await.expect("it waits for ever").unwrap_err();
+    assert!(matches!(error, ClientError::Closed), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_limit_beyond_all_measure_is_none() {
+    let mut options = ClientOptions::default();
+    options.max_in_flight = usize::MAX;
+    let (client, server) = with_options(options);
+    echo(server, Duration::ZERO);
+    assert_eq!(client.oneshot("x".into()).await.unwrap(), "x");
+}
+
 #[tokio::test]
 async fn b05_the_answer_to_a_dropped_call_goes_to_nobody() {
     let (mut client, mut server) = pair();

@@ -13,10 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use framing::{
-    AckHandshake, BoxFraming, Budget, Connection, ConnectionOptions, Delimiter, DelimiterOptions,
-    Error, ErrorKind, Framing, Limits, Lines, Machine, OnError, Raw, Received, Registry,
-    StructHeader, Unread, Visited,
-    serve::{Memory, serve},
+    AckHandshake, AckHandshakeOptions, BoxFraming, Budget, Connection, ConnectionOptions,
+    Delimiter, DelimiterOptions, Error, ErrorKind, Framing, Limits, Lines, Machine, OnError, Raw,
+    Received, Registry, StructHeader, Unread, Visited,
+    serve::{Memory, PipelineOptions, serve},
 };
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt, task::noop_waker};
 use tokio::{
@@ -226,6 +226,50 @@ async fn a_frame_that_comes_too_slowly_is_an_error_once_the_grace_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s12_the_time_in_which_we_do_not_read_is_not_the_peers() {
+    let (ours, mut peer) = duplex(1000);
+    let options = ConnectionOptions::new()
+        .frame_timeout(Duration::from_secs(30))
+        .least_rate(100, Duration::from_secs(5));
+    let mut connection = Connection::new(ours, StructHeader::default()).with_options(options);
+    // A frame, and one that does not fit into the pipe behind it.
+    let writing = tokio::spawn(async move {
+        peer.write_all(b"\0\0\0\x02hi\0\0\x13\x88").await.unwrap();
+        for _ in 0..10 {
+            peer.write_all(&[0; 500]).await.unwrap();
+            sleep(Duration::from_millis(100)).await;
+        }
+        peer
+    });
+    assert_eq!(connection.next().await.unwrap().unwrap(), "hi");
+    // Whoever takes the frames is busy with the first.
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(connection.next().await.unwrap().unwrap().len(), 5000);
+    drop(writing.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_without_end_are_none() {
+    let options = ConnectionOptions::new()
+        .frame_timeout(Duration::MAX)
+        .least_rate(u32::MAX, Duration::MAX)
+        .idle_timeout(Duration::MAX)
+        .write_timeout(Duration::MAX);
+    let handshake = AckHandshakeOptions::default()
+        .bare(true)
+        .settle(Duration::MAX)
+        .ack_timeout(Duration::MAX)
+        .build(Limits::new())
+        .unwrap();
+    let (mut connection, mut peer) = connection(handshake, options);
+    peer.write_all(b"5").await.unwrap();
+    let quiet = timeout(Duration::from_secs(1000), connection.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    let unanswered = timeout(Duration::from_secs(1000), connection.send("x".into())).await;
+    assert!(unanswered.is_err(), "{unanswered:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn idleness_is_told_again_and_again_and_ends_nothing() {
     let options = ConnectionOptions::new().idle_timeout(Duration::from_secs(10));
     let (mut connection, mut peer) = connection(StructHeader::default(), options);
@@ -266,6 +310,34 @@ async fn a_pipeline_closes_an_idle_connection_but_not_one_that_waits_for_its_ans
         "{:?}",
         start.elapsed()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_leaves_its_peer_the_whole_idle_time() {
+    for (in_flight, millis) in [(64, 19_900), (1, 15_000)] {
+        let (listener, connector) = Memory::new(1024);
+        let slow = service_fn(move |frame: Bytes| async move {
+            sleep(Duration::from_millis(millis)).await;
+            Ok::<_, std::convert::Infallible>(frame)
+        });
+        let options = ConnectionOptions::new().idle_timeout(Duration::from_secs(10));
+        tokio::spawn(
+            serve(listener, Shared::new(slow))
+                .connection(options)
+                .pipeline(PipelineOptions::default().max_in_flight(in_flight))
+                .into_future(),
+        );
+        let io = connector.connect().await.unwrap();
+        let mut client = Connection::new(io, StructHeader::default());
+        for _ in 0..3 {
+            client.send("hello".into()).await.unwrap();
+            assert_eq!(client.next().await.unwrap().unwrap(), "hello");
+            sleep(Duration::from_secs(9)).await;
+        }
+        let last = Instant::now();
+        assert!(client.next().await.is_none());
+        assert_eq!(last.elapsed(), Duration::from_secs(1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,6 +425,61 @@ async fn s19_a_connection_that_dies_gives_its_part_back() {
     assert!(other.next().now_or_never().is_none(), "{budget:?}");
     assert_eq!(other.next().await.unwrap().unwrap(), "hi");
     assert_timeout(&hog.await.unwrap(), "10s");
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s19_whoever_is_always_in_the_middle_of_a_frame_lets_others_finish_theirs() {
+    let budget = Budget::new(1000);
+    let options = ConnectionOptions::new().budget(&budget);
+    let (mut patient, mut large) = connection(StructHeader::default(), options.clone());
+    large.write_all(&5000u32.to_be_bytes()).await.unwrap();
+    let patient = tokio::spawn(async move { patient.next().await.unwrap().unwrap().len() });
+    let (mut busy, mut small) = connection(StructHeader::default(), options.clone());
+    let busy = tokio::spawn(async move { while let Some(Ok(_)) = busy.next().await {} });
+    small.write_all(b"\0\0\0\x02h").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    // Answers that nobody takes use the budget up, and the busy one is the first to overdraw it.
+    let (mut filler, _never_reads) = connection(StructHeader::default(), options);
+    filler.feed(vec![0; 5000].into()).await.unwrap();
+    for round in 0..100 {
+        small.write_all(b"i\0\0\0\x02h").await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        if round == 2 {
+            large.write_all(&[0; 5000]).await.unwrap();
+        }
+    }
+    assert!(patient.is_finished(), "{budget:?}");
+    assert_eq!(patient.await.unwrap(), 5000);
+    drop((small, filler));
+    busy.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a12_s19_an_ack_is_heard_though_the_frame_in_front_of_it_uses_the_budget_up() {
+    let budget = Budget::new(50_000);
+    let (ours, theirs) = duplex(1000);
+    let options = ConnectionOptions::new().budget(&budget);
+    let mut ours = Connection::new(ours, AckHandshake::default()).with_options(options);
+    let mut theirs = Connection::new(theirs, AckHandshake::default());
+    let frame = Bytes::from(vec![1; 100_000]);
+    let sent = frame.clone();
+    let peer = tokio::spawn(async move {
+        theirs.send(sent).await.unwrap();
+        theirs.next().await.unwrap().unwrap()
+    });
+    // We have agreed to its frame before we announce ours, so its frame comes before its ack.
+    tokio::task::yield_now().await;
+    assert!(ours.next().now_or_never().is_none());
+    let both = async {
+        ours.send(frame).await.unwrap();
+        ours.next().await.unwrap().unwrap()
+    };
+    let received = timeout(Duration::from_secs(20), both)
+        .await
+        .expect("a deadlock");
+    assert_eq!(received.len(), 100_000);
+    assert_eq!(peer.await.unwrap().len(), 100_000);
     assert_eq!(budget.used(), 0);
 }
 
@@ -678,4 +805,31 @@ async fn a18_waiting_for_each_ack_costs_a_round_trip_a_frame() {
     let without = start.elapsed();
     assert!(without < Duration::from_millis(200), "{without:?}");
     advance(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn s13_other_tasks_run_while_bad_frames_are_skipped() {
+    const BAD: usize = 20_000;
+    let framing = DelimiterOptions::default()
+        .build(Limits::new().max_frame(1).on_error(OnError::Skip))
+        .unwrap();
+    let (mut connection, mut peer) = connection(framing, ConnectionOptions::new());
+    peer.write_all(&b"xx\n".repeat(BAD)).await.unwrap();
+    drop(peer);
+    let turns = Arc::new(AtomicUsize::new(0));
+    let taken = turns.clone();
+    let other = tokio::spawn(async move {
+        loop {
+            taken.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut skipped = 0;
+    while let Err(error) = connection.visit(|_, _| ControlFlow::Continue(())).await {
+        assert!(error.is_recoverable(), "{error}");
+        skipped += 1;
+    }
+    assert_eq!(skipped, BAD);
+    assert!(turns.load(Ordering::Relaxed) >= 50, "{turns:?}");
+    other.abort();
 }

@@ -113,7 +113,8 @@ impl Client {
         Io: AsyncRead + AsyncWrite + Send + 'static,
         F: Framing + Send + 'static,
     {
-        let (client, task) = task::pair(connection, options.max_in_flight.max(1));
+        let most = tokio::sync::Semaphore::MAX_PERMITS;
+        let (client, task) = task::pair(connection, options.max_in_flight.clamp(1, most));
         tokio::spawn(task);
         client
     }
@@ -130,6 +131,8 @@ impl Service<Bytes> for Client {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
         if let Some(error) = self.fate.get() {
+            // Gives back the place that an earlier yes has promised.
+            self.calls.abort_send();
             return Poll::Ready(Err(error.clone()));
         }
         let reserved = ready!(self.calls.poll_reserve(cx));

@@ -37,7 +37,6 @@ where
         fate: fate.clone(),
     };
     let task = async move {
-        let mut connection = pin!(connection);
         let mut state = State {
             incoming,
             waiting: VecDeque::new(),
@@ -46,10 +45,13 @@ where
             broken: None,
             fate: fate.clone(),
         };
-        let error = poll_fn(|cx| state.poll(connection.as_mut(), cx)).await;
+        let error = {
+            let mut connection = pin!(connection);
+            poll_fn(|cx| state.poll(connection.as_mut(), cx)).await
+        };
         // The reason is known before any call fails for it.
         let _ = fate.set(error.clone());
-        state.fail(&error);
+        state.fail(&error).await;
     };
     (client, task)
 }
@@ -186,12 +188,13 @@ impl State {
         self.broken = Some(error);
     }
 
-    fn fail(mut self, error: &ClientError) {
+    async fn fail(mut self, error: &ClientError) {
         self.incoming.close();
         for response in self.waiting {
             let _ = response.send(Err(error.clone()));
         }
-        while let Ok(call) = self.incoming.try_recv() {
+        // Who was ready before may still call, and must not wait for ever.
+        while let Some(call) = self.incoming.recv().await {
             let _ = call.response.send(Err(error.clone()));
         }
     }

@@ -15,7 +15,8 @@ use std::{
 ///
 /// While it is used up nothing is read, by none of them, and TCP makes the peers wait; as soon as
 /// something is let go of they go on. One connection at a time may overdraw it to complete the
-/// frame it is in the middle of, or all could wait for one another. So what is held is bounded by
+/// frame it is in the middle of, or to hear the peer's agreement to one of ours, or all could wait
+/// for one another; behind that frame it is another's turn. So what is held is bounded by
 /// the budget, one frame, and one read (64 KiB) for each thread.
 ///
 /// Give it along with a time limit, or peers that stop in the middle of a frame hold their part
@@ -63,6 +64,8 @@ impl Budget {
             shared: self.0.clone(),
             held: 0,
             waits: false,
+            has_finished: false,
+            gives_way: false,
         }
     }
 }
@@ -102,17 +105,29 @@ pub(super) struct Share {
     held: usize,
     /// Whether it may stand in the queue, or overdraw.
     waits: bool,
+    /// Whether a frame was completed since it was last told how much is held.
+    has_finished: bool,
+    /// It has overdrawn for a frame that is whole, and is in the middle of the next already.
+    gives_way: bool,
 }
 
 impl Share {
     /// Whether more may be read; if not, the task is woken when it is worth asking again.
-    pub(super) fn may_read(&mut self, mid_frame: bool, cx: &Context<'_>) -> bool {
+    ///
+    /// `owed`: the peer owes the rest of a frame, or its agreement to one.
+    pub(super) fn may_read(&mut self, owed: bool, cx: &Context<'_>) -> bool {
+        let gives_way = std::mem::take(&mut self.gives_way);
         if self.shared.has_room() {
             return true;
         }
         self.waits = true;
+        if gives_way {
+            // Those who were woken when it was done come first, where there are any.
+            cx.waker().wake_by_ref();
+            return false;
+        }
         let mut queue = self.shared.queue();
-        if mid_frame && queue.overdraws.is_none_or(|id| id == self.id) {
+        if owed && queue.overdraws.is_none_or(|id| id == self.id) {
             queue.overdraws = Some(self.id);
             return true;
         }
@@ -122,8 +137,13 @@ impl Share {
         self.shared.has_room()
     }
 
+    /// Notes that a frame is whole, whatever has come behind it.
+    pub(super) fn frame_ended(&mut self) {
+        self.has_finished = true;
+    }
+
     /// Notes how much is held now.
-    pub(super) fn hold(&mut self, bytes: usize, mid_frame: bool) {
+    pub(super) fn hold(&mut self, bytes: usize, owed: bool) {
         let used = &self.shared.used;
         let before = std::mem::replace(&mut self.held, bytes);
         if bytes >= before {
@@ -132,11 +152,13 @@ impl Share {
             used.fetch_sub(before - bytes, Ordering::SeqCst);
         }
         let mut wake = bytes < before && self.shared.has_room();
-        if self.waits && !mid_frame {
+        let has_finished = std::mem::take(&mut self.has_finished);
+        if self.waits && (!owed || has_finished) {
             self.waits = false;
             let mut queue = self.shared.queue();
             if queue.overdraws == Some(self.id) {
                 queue.overdraws = None;
+                self.gives_way = owed;
                 wake = true;
             }
         }

@@ -22,8 +22,11 @@ pub(super) struct Clock {
     frame_began: Option<Instant>,
     /// Bytes arrived since then.
     frame_bytes: u64,
-    /// When something last arrived, or idleness was last reported.
+    /// When something last arrived or was sent, or idleness was last reported.
     quiet_since: Instant,
+    /// Whether something has been asked for since the last frame was handed out. While nobody
+    /// asks, nothing is read, and that is not the peer's doing.
+    asking: bool,
     /// Runs while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -37,7 +40,8 @@ impl Clock {
             write_timeout: options.write_timeout,
             frame_began: None,
             frame_bytes: 0,
-            quiet_since: tokio::time::Instant::now().into_std(),
+            quiet_since: now(),
+            asking: false,
             stalled: None,
         };
         let limits = clock.frame_timeout.is_some()
@@ -47,6 +51,27 @@ impl Clock {
         limits.then_some(clock)
     }
 
+    /// More is asked for, in the middle of a frame or in front of one.
+    pub(super) fn asks(&mut self, mid_frame: bool) {
+        if !mid_frame {
+            // What has arrived was no part of a frame: an acknowledgement, or filling.
+            self.frame_began = None;
+            self.frame_bytes = 0;
+        }
+        let begins = mid_frame && self.frame_began.is_none();
+        if self.asking && !begins {
+            return;
+        }
+        let now = now();
+        if begins {
+            self.frame_began = Some(now);
+        }
+        if !self.asking {
+            self.asking = true;
+            self.quiet_since = now;
+        }
+    }
+
     /// So many bytes have arrived.
     pub(super) fn arrived(&mut self, now: Instant, bytes: usize) {
         self.quiet_since = now;
@@ -54,36 +79,42 @@ impl Clock {
         self.frame_bytes += bytes as u64;
     }
 
-    /// A frame is whole; so many bytes behind it belong to the next.
-    pub(super) fn frame_ended(&mut self, now: Instant, unread: usize) {
-        self.frame_began = (unread > 0).then_some(now);
-        self.frame_bytes = unread as u64;
-    }
-
-    /// What has arrived was no part of a frame: an acknowledgement, or filling.
-    pub(super) fn no_frame(&mut self) {
+    /// A frame is handed out; so many bytes behind it belong to the next, whose time begins when
+    /// the rest of it is asked for.
+    pub(super) fn frame_ended(&mut self, unread: usize) {
         self.frame_began = None;
-        self.frame_bytes = 0;
+        self.frame_bytes = unread as u64;
+        self.asking = false;
     }
 
-    /// When [`check`](Self::check) is worth a call.
+    /// A frame is sent: its receiver gets the whole idle time to react.
+    pub(super) fn sent(&mut self) {
+        if self.idle_timeout.is_some() {
+            self.quiet_since = now();
+        }
+    }
+
+    /// When [`check`](Self::check) is worth a call. Beyond any clock's range there is nothing to
+    /// wait for.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let idle = self.idle_timeout.map(|limit| self.quiet_since + limit);
-        [self.frame_due(), self.rate_due(), idle]
+        [self.frame_due(), self.rate_due(), self.idle_due()]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn frame_due(&self) -> Option<Instant> {
-        Some(self.frame_began? + self.frame_timeout?)
+        self.frame_began?.checked_add(self.frame_timeout?)
+    }
+
+    fn idle_due(&self) -> Option<Instant> {
+        self.quiet_since.checked_add(self.idle_timeout?)
     }
 
     /// When the bytes that have arrived are no longer enough.
     fn rate_due(&self) -> Option<Instant> {
         let rate = self.least_rate?;
         let worth = self.frame_bytes as f64 / f64::from(rate.bytes_per_second);
-        // Beyond any clock's range there is nothing to wait for.
         let worth = Duration::try_from_secs_f64(worth).ok()?;
         self.frame_began?
             .checked_add(rate.grace)?
@@ -105,7 +136,7 @@ impl Clock {
             .into());
         }
         match self.idle_timeout {
-            Some(limit) if self.quiet_since + limit <= now => {
+            Some(limit) if passed(self.idle_due()) => {
                 self.quiet_since = now;
                 Err(Error::Idle(limit))
             }
@@ -130,4 +161,9 @@ impl Clock {
         let limit = seconds(limit);
         Poll::Ready(FrameError::timeout(format!("the peer has taken nothing for {limit}")).into())
     }
+}
+
+/// The time, virtual in tests.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -315,8 +315,13 @@ fn settle<F: Framing>(share: &mut Option<Share>, machine: &Machine<F>, slot: &Ve
     if let Some(share) = share {
         let waiting: usize = slot.iter().map(Bytes::len).sum();
         let held = machine.unread() + machine.unsent() + waiting;
-        share.hold(held, machine.is_mid_frame());
+        share.hold(held, is_owed(machine));
     }
+}
+
+/// Whether the peer owes the rest of a frame, or its agreement to one of ours.
+fn is_owed<F: Framing>(machine: &Machine<F>) -> bool {
+    machine.is_mid_frame() || !machine.framing().is_ready()
 }
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Stream for Connection<Io, F> {
@@ -360,6 +365,9 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         }
         this.machine.send(frame)?;
         *this.arrived = 0;
+        if let Some(clock) = this.clock {
+            clock.sent();
+        }
         self.settle_pinned();
         Ok(())
     }

@@ -65,7 +65,9 @@ impl ConnectionOptions {
     }
 
     /// Sets how long a frame may take from its first byte to its last. A byte now and then does
-    /// not help a peer; the error is final, of kind [`Timeout`](crate::ErrorKind::Timeout).
+    /// not help a peer; the error is final, of kind [`Timeout`](crate::ErrorKind::Timeout). The
+    /// time from one frame to the moment when the next is asked for does not count: then it is we
+    /// who do not read.
     pub fn frame_timeout(mut self, limit: Duration) -> Self {
         self.frame_timeout = Some(limit);
         self
@@ -82,9 +84,9 @@ impl ConnectionOptions {
         self
     }
 
-    /// Sets how long nothing may arrive. Then the stream says [`Error::Idle`](crate::Error::Idle),
-    /// and again after the same time: it is up to you whether that ends the connection. A
-    /// pipeline closes it unless a request is in its service.
+    /// Sets how long nothing may arrive, counted anew from each frame that is sent. Then the stream
+    /// says [`Error::Idle`](crate::Error::Idle), and again after the same time: it is up to you
+    /// whether that ends the connection. A pipeline closes it unless a request is in its service.
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.idle_timeout = Some(limit);
         self

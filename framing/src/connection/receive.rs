@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{BATCH, Connection, MOST_WAITING, SLOT, send::poll_write_out, settle};
+use super::{BATCH, Connection, MOST_WAITING, SLOT, is_owed, send::poll_write_out, settle};
 use crate::{Error, Framing, Received};
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
@@ -107,7 +107,10 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             match this.machine.next_frame() {
                 Ok(Received::Frame(frame)) => {
                     if let Some(clock) = this.clock {
-                        clock.frame_ended(this.machine.now(), this.machine.unread());
+                        clock.frame_ended(this.machine.unread());
+                    }
+                    if let Some(share) = this.share {
+                        share.frame_ended();
                     }
                     return Poll::Ready(Ok(Some(frame)));
                 }
@@ -144,14 +147,12 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 machine.outbox().take_bytes();
             }
         }
-        if let Some(clock) = this.clock.as_mut()
-            && !machine.is_mid_frame()
-        {
-            clock.no_frame();
+        if let Some(clock) = this.clock.as_mut() {
+            clock.asks(machine.is_mid_frame());
         }
         settle(this.share, machine, this.slot);
         let may_read = match this.share {
-            Some(share) => share.may_read(machine.is_mid_frame(), cx),
+            Some(share) => share.may_read(is_owed(machine), cx),
             None => true,
         };
         let read = if may_read {

@@ -84,6 +84,12 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         if self.halves.is_some() || !self.slot.is_empty() {
             return self.poll_visit_owned(cx, visitor);
         }
+        if self.batch >= BATCH {
+            // Each bad frame that is skipped ends a visit, and the next one needs no I/O either.
+            *self.project().batch = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             if self.failed {
                 return Poll::Ready(Err(self.sending_failed()));
@@ -118,10 +124,13 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 }
                 ControlFlow::Continue(())
             });
-            if left < BATCH
-                && let Some(clock) = this.clock
-            {
-                clock.frame_ended(this.machine.now(), this.machine.unread());
+            if left < BATCH {
+                if let Some(clock) = this.clock {
+                    clock.frame_ended(this.machine.unread());
+                }
+                if let Some(share) = this.share {
+                    share.frame_ended();
+                }
             }
             let written = poll_write_out(this.io, cx, this.machine, this.clock);
             if let Poll::Ready(Err(error)) = written {
@@ -148,6 +157,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 }
                 Err(error) => {
                     let error = Error::from(error);
+                    *self.as_mut().project().batch += 1;
                     self.as_mut().note(&error);
                     return Poll::Ready(Err(error));
                 }

@@ -88,9 +88,13 @@ const KINDS: [&str; 15] = [
 
 /// What serde says of the type, taken out of a sentence that may also quote the value.
 fn of_the_type(sentence: &str) -> Cow<'static, str> {
-    // The last: one before it may stand in a quoted string.
+    // The last: one before it may stand in a quoted string, as any does where nothing is expected.
+    let nothing = ["`, there are no variants", "`, there are no fields"]
+        .iter()
+        .any(|end| sentence.ends_with(end));
     let expected = sentence
         .rfind(", expected ")
+        .filter(|_| !nothing)
         .map_or("", |at| &sentence[at..]);
     for (start, kind) in [
         ("invalid type: ", true),
@@ -152,6 +156,10 @@ mod tests {
             (
                 "unknown field `x, expected y`, expected one of `a`, `b`",
                 "unknown field, expected one of `a`, `b`",
+            ),
+            (
+                "unknown field `x, expected secret`, there are no fields",
+                "unknown field",
             ),
             ("missing field `id`", "missing field `id`"),
             (

@@ -2,7 +2,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    task::Poll,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -14,7 +16,7 @@ use framing::{
 };
 use futures_util::{FutureExt, SinkExt, StreamExt, future::join_all};
 use tokio::{
-    io::duplex,
+    io::{AsyncRead, AsyncWrite, ReadBuf, duplex},
     time::{Instant, sleep, timeout},
 };
 use tower::{Service, ServiceBuilder, ServiceExt, timeout::error::Elapsed};
@@ -505,4 +507,71 @@ async fn calling_without_being_ready_is_an_error_and_no_panic() {
     soon(client.ready()).await.unwrap();
     // Readiness is not shared with a clone.
     assert!(soon(client.clone().call("a".into())).await.is_err());
+}
+
+/// Takes one write and fails the next. Its peer's last words can be read after that.
+struct HalfGone {
+    words: Option<&'static [u8]>,
+    writes: usize,
+    reader: Option<Waker>,
+}
+
+impl AsyncRead for HalfGone {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.writes < 2 {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        buffer.put_slice(self.words.take().unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for HalfGone {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes += 1;
+        if self.writes == 1 {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b04_a_client_that_cannot_send_still_reads_its_answers() {
+    let io = HalfGone {
+        words: Some(b"\0\0\0\x0a\0\0\0\x01answer"),
+        writes: 0,
+        reader: None,
+    };
+    let connection = Connection::new(io, StructHeader::default());
+    let mut client = Multiplexed::new(connection, U32InFront::new()).unwrap();
+    let first = begin(&mut client, "first").await;
+    sleep(Duration::from_secs(1)).await;
+    let second = begin(&mut client, "second").await;
+    let (first, second) = soon(async { tokio::join!(first, second) }).await;
+    assert_eq!(first.unwrap(), "answer");
+    let error = second.unwrap_err();
+    assert!(matches!(error, ClientError::Connection(_)), "{error:?}");
+    let error = client.ready().await.unwrap_err();
+    assert!(matches!(error, ClientError::Connection(_)), "{error:?}");
 }

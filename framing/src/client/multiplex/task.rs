@@ -80,13 +80,14 @@ where
         push: None,
         stall: options.stall.map(Stall::new),
         closing: false,
+        broken: None,
+        room,
+        fate,
     };
     let task = async move {
         let error = poll_fn(|cx| task.poll(cx)).await;
-        // The reason is known before any call fails for it.
-        let _ = fate.set(error.clone());
-        room.close();
-        task.fail(&error);
+        task.refuse_calls(&error);
+        task.fail(&error).await;
     };
     Ok((client, Pushed(pushed), task))
 }
@@ -107,6 +108,10 @@ struct Task<Io, F, G> {
     stall: Option<Stall>,
     /// Every clone of the client is gone; the calls still waiting are answered.
     closing: bool,
+    /// Why nothing more can be sent. Answers that had come before are still handed out.
+    broken: Option<ClientError>,
+    room: Arc<Room>,
+    fate: Arc<OnceLock<ClientError>>,
 }
 
 impl<Io, F, G> Task<Io, F, G>
@@ -118,11 +123,25 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ClientError> {
         loop {
             let received = match self.poll_response(cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Ready(Err(error)) => return Poll::Ready(self.broken.take().unwrap_or(error)),
                 received => received.is_ready(),
             };
+            if let Some(error) = &self.broken {
+                // What the peer sent before it went is still to be read, where somebody wants it.
+                let mut calls = self.waiting.values_mut();
+                if !calls.any(|call| call.response.poll_closed(cx).is_pending()) {
+                    return Poll::Ready(error.clone());
+                }
+                if received {
+                    continue;
+                }
+                return self.poll_stall(cx);
+            }
             let sent = match self.poll_request(cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Ready(Err(error)) => {
+                    self.breaks(error);
+                    continue;
+                }
                 sent => sent.is_ready(),
             };
             if received || sent {
@@ -141,13 +160,31 @@ where
                 }
             }
             if let Poll::Ready(Err(error)) = Pin::new(&mut self.connection).poll_flush(cx) {
-                return Poll::Ready(ended_by(error));
+                self.breaks(ended_by(error));
+                continue;
             }
-            return match &mut self.stall {
-                Some(stall) => stall.poll(cx).map(ClientError::Stalled),
-                None => Poll::Pending,
-            };
+            return self.poll_stall(cx);
         }
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<ClientError> {
+        match &mut self.stall {
+            Some(stall) => stall.poll(cx).map(ClientError::Stalled),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Takes no further call.
+    fn breaks(&mut self, error: ClientError) {
+        self.refuse_calls(&error);
+        self.broken = Some(error);
+    }
+
+    fn refuse_calls(&mut self, error: &ClientError) {
+        // The reason is known before any call fails for it.
+        let _ = self.fate.set(error.clone());
+        self.room.close();
+        self.incoming.close();
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
@@ -209,10 +246,10 @@ where
         if call.response.is_closed() && !call.is_one_way {
             return Poll::Ready(Ok(()));
         }
-        Poll::Ready(self.send(call).map_err(ended_by))
+        Poll::Ready(self.send(call))
     }
 
-    fn send(&mut self, call: Call) -> Result<(), Error> {
+    fn send(&mut self, call: Call) -> Result<(), ClientError> {
         let tag = match (call.is_one_way, self.one_way) {
             (false, _) => self.free_tag(),
             (true, Some(tag)) => tag,
@@ -244,7 +281,11 @@ where
             Err(Error::Frame(error)) if error.kind() == ErrorKind::Unencodable => {
                 let _ = call.response.send(Err(ClientError::Unencodable(error)));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let error = ended_by(error);
+                let _ = call.response.send(Err(error.clone()));
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -262,12 +303,19 @@ where
         }
     }
 
-    fn fail(mut self, error: &ClientError) {
-        self.incoming.close();
-        for (_, call) in self.waiting {
+    async fn fail(self, error: &ClientError) {
+        let Self {
+            connection,
+            mut incoming,
+            waiting,
+            ..
+        } = self;
+        drop(connection);
+        for (_, call) in waiting {
             let _ = call.response.send(Err(error.clone()));
         }
-        while let Ok(call) = self.incoming.try_recv() {
+        // Also one that another thread is about to queue.
+        while let Some(call) = incoming.recv().await {
             let _ = call.response.send(Err(error.clone()));
         }
     }
