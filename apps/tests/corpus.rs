@@ -16,6 +16,7 @@ mod native;
 #[path = "../../framing/fuzz/src/replay.rs"]
 mod replay;
 
+use apps::config as server_config;
 use replay::replay;
 
 #[test]

@@ -1,8 +1,9 @@
 //! Any text as a configuration file, and as a framing on a command line: refused in words, or good.
 
-use apps::config::Config;
 use bytes::Bytes;
 use framing::{ErrorKind, Framing, Machine, Registry};
+
+use super::server_config::Config;
 
 /// The first byte says which; the rest is text.
 pub fn run(data: &[u8]) {

@@ -12,4 +12,7 @@ mod framings;
 mod input;
 pub mod native;
 pub mod round_trip;
+// Without the programs around it, which take longer to compile than everything else.
+#[path = "../../../apps/src/config.rs"]
+mod server_config;
 pub mod tokio_util;

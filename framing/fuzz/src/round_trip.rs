@@ -24,11 +24,12 @@ pub fn run(data: &[u8]) {
         return;
     }
     let mut sender = Machine::new(framing);
-    let mut sent = Vec::new();
+    let (mut sent, mut empty) = (Vec::new(), 0);
     while !input.is_empty() && sent.len() < 64 {
         let frame = next(&mut input);
-        // Some framings take more of them in a row for a flood.
-        if frame.is_empty() && sent.ends_with(&[Bytes::new(), Bytes::new()]) {
+        // Some framings take more of them for a flood.
+        empty += usize::from(frame.is_empty());
+        if frame.is_empty() && empty > 3 {
             continue;
         }
         sent.extend(send(row, &mut sender, frame));
@@ -55,13 +56,18 @@ pub fn run(data: &[u8]) {
     limited(row, &sent, &pieces);
 }
 
-/// A frame: so many bytes of the input, or of one that is repeated, or another frame in its
-/// wrapping.
+/// A frame: so many bytes of the input, or one that is repeated and a few behind it, or another
+/// frame in its wrapping.
 fn next(input: &mut Input<'_>) -> Bytes {
     let kind = input.byte();
     match kind >> 6 {
         0 | 1 => Bytes::copy_from_slice(input.take(usize::from(kind & 0x3f))),
-        2 => vec![input.byte(); usize::from(kind & 0x3f) * 9].into(),
+        2 => {
+            let (byte, more) = (input.byte(), input.byte());
+            let mut frame = vec![byte; usize::from(kind & 0x3f) * 8 + usize::from(more & 7)];
+            frame.extend_from_slice(input.take(usize::from(more >> 5)));
+            frame.into()
+        }
         _ => {
             // What it looks like is a frame itself, in the framing that the input names.
             let row = Row::choose(input);
@@ -131,7 +137,7 @@ fn limited(row: Row, sent: &[Bytes], pieces: &[&[u8]]) {
 /// For each framing some frames, among them what looks like one of its own, and a receiver with a
 /// limit.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
-    let frames = b"\x05hello\0\x02a|\x04\xc0\xdb\0\xff\x05ab\n;\\\x9fx\xcc";
+    let frames = b"\x05hello\0\x02a|\x04\xc0\xdb\0\xff\x05ab\n;\\\x9fx\x23.\xcc";
     let inner = |row| [&choice(row)[..], b"inside\x03aaa"].concat();
     let seed = |row| [&[row, 3], &b"\x20\x02\x07"[..], frames, &inner(row)].concat();
     names()
