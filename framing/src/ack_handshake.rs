@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -283,7 +284,7 @@ impl AckHandshakeOptions {
 /// assert_eq!(bob.next_frame()?, Received::Frame("hello".into()));
 /// # Ok::<(), framing::FrameError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AckHandshake {
     limits: Limits,
     ack: Bytes,
@@ -518,6 +519,18 @@ impl AckHandshake {
         self.due.push_back(Due::Ack);
         self.announced = Some(frame);
         self.crossed = false;
+    }
+}
+
+impl fmt::Debug for AckHandshake {
+    /// Without the frame announced: it may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AckHandshake")
+            .field("limits", &self.limits)
+            .field("ack", &self.ack)
+            .field("due", &self.due)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
     }
 }
 

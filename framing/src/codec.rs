@@ -116,7 +116,7 @@ impl<F: Framing> Encoder<Bytes> for FramingCodec<F> {
 /// assert_eq!(machine.next_frame()?, Received::Frame("hi".into()));
 /// # Ok::<(), framing::FrameError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CodecFraming<C> {
     codec: C,
     limits: Limits,
@@ -185,6 +185,16 @@ impl<C> CodecFraming<C> {
 
     fn consumed(&self, input: &[u8]) -> usize {
         input.len().saturating_sub(self.buffer.len())
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for CodecFraming<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodecFraming")
+            .field("codec", &self.codec)
+            .field("limits", &self.limits)
+            .field("carries", &self.carries)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@
 //! shrink again.
 
 use std::{
-    mem,
+    fmt, mem,
     ops::{ControlFlow, Range},
     time::Instant,
 };
@@ -267,7 +267,6 @@ fn cut(input: &mut BytesMut, payload: Range<usize>, consumed: usize) -> Bytes {
 /// assert_eq!(machine.outbox().take_bytes(), "hi\n");
 /// # Ok::<(), framing::FrameError>(())
 /// ```
-#[derive(Debug)]
 pub struct Machine<F> {
     framing: F,
     decoding: Decoding,
@@ -275,6 +274,18 @@ pub struct Machine<F> {
     out: Outbox,
     /// The framing's last [`Step::Need`].
     need: usize,
+}
+
+impl<F: fmt::Debug> fmt::Debug for Machine<F> {
+    /// Without the bytes: they may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("framing", &self.framing)
+            .field("decoding", &self.decoding)
+            .field("unread", &self.input.len())
+            .field("out", &self.out)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<F: Framing> Machine<F> {

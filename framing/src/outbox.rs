@@ -3,7 +3,7 @@
 //! Small pieces are gathered in one buffer; large payloads stay the caller's [`Bytes`] and leave
 //! by vectored write without a copy.
 
-use std::{collections::VecDeque, io::IoSlice, mem, time::Instant};
+use std::{collections::VecDeque, fmt, io::IoSlice, mem, time::Instant};
 
 use bytes::{Buf, Bytes};
 
@@ -28,7 +28,6 @@ const KEEP_CAPACITY: usize = 16 * 1024;
 /// out.put_slice(b",");
 /// assert_eq!(out.copy_to_bytes(out.remaining()), "5:hello,");
 /// ```
-#[derive(Debug)]
 pub struct Outbox {
     /// Complete segments; all of them leave before `tail`.
     segments: VecDeque<Bytes>,
@@ -44,6 +43,15 @@ pub struct Outbox {
 impl Default for Outbox {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Outbox {
+    /// Without the bytes: they may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
     }
 }
 

@@ -134,6 +134,24 @@ async fn the_last_clone_closes_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_clone_waits_for_no_answer_that_nobody_wants() {
+    let (mut client, mut server) = pair();
+    let call = client.ready().await.unwrap().call("x".into());
+    assert_eq!(server.next().await.unwrap().unwrap(), "x");
+    drop(client);
+    assert!(
+        timeout(Duration::from_secs(5), server.next())
+            .await
+            .is_err(),
+        "it is closed while a call waits"
+    );
+    // Its time limit has run out, say. The server never answers.
+    drop(call);
+    let end = timeout(Duration::from_secs(5), server.next()).await;
+    assert!(end.expect("it stays open").is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn towers_limits_and_shedding_work_on_it() {
     let (client, server) = pair();
     echo(server, Duration::from_secs(1));

@@ -567,13 +567,57 @@ async fn a_refusal_reaches_the_peer_before_the_error() {
 async fn a_final_error_of_the_stream_is_told_to_the_sink() {
     let (ours, mut theirs) = tokio::io::duplex(1024);
     let mut connection =
-        Connection::new(ours, make(r#"{ type = "struct-header", max_frame = 1 }"#));
-    theirs.write_all(b"GET / HTTP/1.1").await.unwrap();
+        Connection::new(ours, make(r#"{ type = "ack-handshake", max_frame = 1 }"#));
+    theirs.write_all(b"2\n").await.unwrap();
     assert!(connection.next().await.unwrap().is_err());
     let Err(Error::Frame(error)) = connection.send("x".into()).await else {
         panic!("a broken connection takes a frame");
     };
     assert_eq!(error.kind(), ErrorKind::TooLong);
+}
+
+#[tokio::test]
+async fn what_came_before_a_frame_that_cannot_be_read_can_be_answered() {
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let mut connection =
+        Connection::new(ours, make(r#"{ type = "struct-header", max_frame = 1 }"#));
+    theirs
+        .write_all(b"\0\0\0\x01aGET / HTTP/1.1")
+        .await
+        .unwrap();
+    assert_eq!(connection.next().await.unwrap().unwrap(), "a");
+    assert!(connection.next().await.unwrap().is_err());
+    assert!(connection.next().await.is_none());
+    let visited = connection.visit(|_, _| unreachable!("the stream has ended"));
+    assert!(matches!(visited.await, Err(Error::Frame(_))));
+    connection.send("b".into()).await.unwrap();
+    connection.close().await.unwrap();
+    let mut answer = Vec::new();
+    theirs.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"\0\0\0\x01b");
+}
+
+#[tokio::test]
+async fn nothing_of_a_frame_is_shown_to_those_who_debug() {
+    async fn shown<F: framing::Framing + std::fmt::Debug>(framing: F, begun: &[u8]) -> String {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let mut connection = Connection::new(ours, framing);
+        theirs.write_all(begun).await.unwrap();
+        assert!(connection.next().now_or_never().is_none());
+        connection.feed("hunter2".into()).await.unwrap();
+        let (io, machine) = (connection.get_ref(), &connection);
+        format!("{machine:?}").replace(&format!("{io:?}"), "")
+    }
+    let codec = CodecFraming::new(LengthDelimitedCodec::new(), Limits::new());
+    for shown in [
+        shown(Delimiter::default(), b"hunter2").await,
+        shown(StructHeader::default(), b"\0\0\0\x09hunter2").await,
+        shown(codec, b"\0\0\0\x09hunter2").await,
+        shown(AckHandshake::default(), b"9\nhunter2").await,
+    ] {
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(shown.contains("unread"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -153,6 +153,30 @@ async fn a_final_error_answers_what_came_before_and_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_answer_leaves_though_what_came_behind_its_request_is_cut_off_or_bad() {
+    for behind in ["thr", "much too long\nfour\n"] {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let slow = service_fn(async |request: Bytes| {
+            sleep(A_WHILE).await;
+            Ok::<_, Infallible>(request)
+        });
+        let framing = DelimiterOptions::default()
+            .build(Limits::new().max_frame(8))
+            .unwrap();
+        let pipeline = tokio::spawn(Pipeline::new(Connection::new(ours, framing), slow));
+        theirs
+            .write_all(format!("one\ntwo\n{behind}").as_bytes())
+            .await
+            .unwrap();
+        theirs.shutdown().await.unwrap();
+        let mut answers = String::new();
+        theirs.read_to_string(&mut answers).await.unwrap();
+        assert_eq!(answers, "one\ntwo\n");
+        assert!(pipeline.await.unwrap().is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn s03_b07_nothing_new_is_taken_once_it_drains() {
     let gate = Arc::new(Semaphore::new(0));
     let calls = Arc::new(AtomicUsize::new(0));

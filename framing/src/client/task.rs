@@ -84,12 +84,14 @@ impl State {
                 received => received.is_ready(),
             };
             if let Some(error) = &self.broken {
-                // What the peer sent before it went is still to be read.
-                match received {
-                    _ if self.waiting.is_empty() => return Poll::Ready(error.clone()),
-                    true => continue,
-                    false => return Poll::Pending,
+                // What the peer sent before it went is still to be read, where somebody wants it.
+                if !is_waited_for(&mut self.waiting, cx) {
+                    return Poll::Ready(error.clone());
                 }
+                if received {
+                    continue;
+                }
+                return Poll::Pending;
             }
             let sent = match self.poll_request(connection.as_mut(), cx) {
                 Poll::Ready(Err(error)) => {
@@ -101,7 +103,7 @@ impl State {
             if received || sent {
                 continue;
             }
-            if self.closing && self.waiting.is_empty() {
+            if self.closing && !is_waited_for(&mut self.waiting, cx) {
                 return connection.poll_close(cx).map(|_| ClientError::Closed);
             }
             match connection.as_mut().poll_flush(cx) {
@@ -198,6 +200,16 @@ impl State {
             let _ = call.response.send(Err(error.clone()));
         }
     }
+}
+
+/// Whether anyone is left to get a response; if so, the task is woken when that one goes.
+fn is_waited_for(
+    waiting: &mut VecDeque<oneshot::Sender<Result<Bytes, ClientError>>>,
+    cx: &mut Context<'_>,
+) -> bool {
+    waiting
+        .iter_mut()
+        .any(|response| response.poll_closed(cx).is_pending())
 }
 
 pub(super) fn ended_by(error: Error) -> ClientError {

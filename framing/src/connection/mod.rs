@@ -9,6 +9,7 @@ mod visit;
 
 use std::{
     collections::VecDeque,
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake, ready},
@@ -73,6 +74,10 @@ const MOST_WAITING: usize = 256;
 /// everything has been handed to the socket; for an interactive framing that includes the peer's
 /// agreement. `poll_close` flushes and shuts the write side down; frames can still be received.
 ///
+/// A frame that cannot be read, or is cut off, ends the stream and not the sink: what came before
+/// it can still be answered. After a failure of the socket, a time limit, and any error of an
+/// interactive framing, the sink fails with the same error.
+///
 /// # What it holds
 ///
 /// At most one frame that is not whole yet and one read of 64 KiB, or half as much again where a
@@ -92,7 +97,6 @@ const MOST_WAITING: usize = 256;
 /// All state is in the connection: a dropped `next`, `send` or `flush` loses nothing. A frame that
 /// was accepted by `start_send` is sent by whichever flush comes next, before any later frame.
 #[pin_project]
-#[derive(Debug)]
 pub struct Connection<Io, F> {
     #[pin]
     io: Io,
@@ -306,6 +310,18 @@ impl<Io, F: Framing> Connection<Io, F> {
     pub fn into_parts(self) -> (Io, F, Bytes) {
         let (framing, rest) = self.machine.into_parts();
         (self.io, framing, rest)
+    }
+}
+
+impl<Io: fmt::Debug, F: fmt::Debug> fmt::Debug for Connection<Io, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("io", &self.io)
+            .field("machine", &self.machine)
+            .field("waiting", &self.slot.len())
+            .field("failed", &self.failed)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }
 

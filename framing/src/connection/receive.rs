@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::io::poll_read_buf;
 
 use super::{BATCH, Connection, MOST_WAITING, SLOT, is_owed, send::poll_write_out, settle};
-use crate::{Error, Framing, Received};
+use crate::{Error, ErrorKind, Framing, Received};
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// The stream's next item.
@@ -87,8 +87,11 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         }
         let this = self.project();
         *this.ended = true;
-        *this.failed = true;
-        // The sink tells why, too.
+        // Requests that came before a frame that cannot be read may still be answered, unless that
+        // takes an agreement of the peer.
+        let in_what_came = matches!(error, Error::Frame(it) if it.kind() != ErrorKind::Timeout);
+        *this.failed |= this.halves.is_some() || !in_what_came;
+        // The sink tells why, too, where it fails.
         *this.found = Some(Some(error.copy()));
         if let Some(halves) = this.halves {
             halves.sink.wake();

@@ -95,7 +95,10 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 return Poll::Ready(Err(self.sending_failed()));
             }
             if self.ended {
-                return Poll::Ready(Ok(Visited::End));
+                return Poll::Ready(match &self.found {
+                    Some(Some(error)) => Err(error.copy()),
+                    _ => Ok(Visited::End),
+                });
             }
             let mut this = self.as_mut().project();
             let high_water = *this.high_water;

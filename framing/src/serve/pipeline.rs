@@ -381,7 +381,10 @@ where
             }
             let mut this = self.as_mut().project();
             if idle && *this.closing && this.request.is_none() {
-                ready!(this.transport.poll_close(cx))?;
+                if let Err(error) = ready!(this.transport.poll_close(cx)) {
+                    // What came first is the reason.
+                    return Poll::Ready(Err(this.error.take().unwrap_or_else(|| error.into())));
+                }
                 if !*this.ended && !this.options.linger.is_zero() {
                     *this.linger = Some(Linger::new(this.options.linger));
                 }

@@ -402,7 +402,10 @@ where
                         continue;
                     }
                 }
-                ready!(connection.poll_close(cx))?;
+                if let Err(error) = ready!(connection.poll_close(cx)) {
+                    // What came first is the reason.
+                    return Poll::Ready(Err(this.error.take().unwrap_or_else(|| error.into())));
+                }
                 let limit = this.options.calls.linger_limit();
                 if !*this.ended && !limit.is_zero() {
                     *this.linger = Some(Linger::new(limit));

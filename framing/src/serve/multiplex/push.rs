@@ -1,5 +1,7 @@
 //! Sends frames to a peer that has not asked for them.
 
+use std::fmt;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -59,7 +61,7 @@ pub struct Pusher(mpsc::Sender<Bytes>);
 pub struct Pushes(mpsc::Receiver<Bytes>);
 
 /// Why a frame was not pushed; it comes back.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
     /// The connection is closed, or about to be.
@@ -68,6 +70,16 @@ pub enum PushError {
     /// As many frames as may wait do so already.
     #[error("the peer does not take what is pushed")]
     Full(Bytes),
+}
+
+impl fmt::Debug for PushError {
+    /// Without the frame.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed(_) => "Closed(..)",
+            Self::Full(_) => "Full(..)",
+        })
+    }
 }
 
 impl Pusher {
