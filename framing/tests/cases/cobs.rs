@@ -124,6 +124,16 @@ fn every_mark_carries_every_byte() {
 }
 
 #[test]
+fn marks_in_front_are_a_choice() {
+    for (leading, wire) in [(true, &b"\0\x02a\0"[..]), (false, b"\x02a\0")] {
+        let options = CobsOptions::default().leading(leading);
+        let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+        machine.send("a".into()).unwrap();
+        assert_eq!(machine.outbox().take_bytes(), wire);
+    }
+}
+
+#[test]
 fn options_that_cannot_work_are_refused() {
     for (options, says) in [
         ("sentinel = 256", "256"),

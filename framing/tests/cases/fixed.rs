@@ -1,5 +1,7 @@
 //! Frames of one size.
 
+use framing::{FixedOptions, Framing, Limits, Machine};
+
 use crate::{cases, refused, script::case};
 
 const FIVE: &str = r#"{ type = "fixed", size = 5 }"#;
@@ -27,6 +29,15 @@ cases! {
     a_larger_limit_means_the_size:
         case(r#"{ type = "fixed", size = 5, max_frame = "1KiB" }"#).send(b"hello").read(b"hello")
             .eof().gives(["frame hello", "end"]);
+}
+
+#[test]
+fn every_option_is_also_a_method() {
+    let framing = FixedOptions::new(5).pad(b'x').build(Limits::new()).unwrap();
+    assert_eq!(framing.max_frame(), 5);
+    let mut machine = Machine::new(framing);
+    machine.send("hi".into()).unwrap();
+    assert_eq!(machine.outbox().take_bytes(), "hixxx");
 }
 
 #[test]

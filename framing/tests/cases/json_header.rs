@@ -65,6 +65,10 @@ cases! {
     a_string_is_not_quoted: after(r#""hunter2""#).gives(["malformed @4"]).says("line 1");
     no_size: after(r#"{"Size":5}"#).gives(["malformed @4"]).says("without `size`");
     two_sizes: after(r#"{"size":5,"size":5}"#).gives(["malformed @4"]).says("more than once");
+    two_sizes_and_more: after(r#"{"size":5,"size":5,"a":6}"#).gives(["malformed @4"])
+        .says("more than once");
+    three_sizes: after(r#"{"size":5,"a":6,"size":5,"size":5}"#).gives(["malformed @4"])
+        .says("more than once");
     two_sizes_in_a_broken_object: after(r#"{"size":5,"size":5"#).gives(["malformed @4"])
         .says("not a JSON object");
     a_negative_size: after(r#"{"size":-1}"#).gives(["malformed @4"]).says("integer of 0 or more");
@@ -205,6 +209,42 @@ fn nothing_of_a_header_is_quoted() {
         let text = machine.next_frame().unwrap_err().to_string();
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn the_largest_header_is_still_read() {
+    for framing in [
+        JsonHeader::default(),
+        JsonHeaderOptions::default().build(Limits::new()).unwrap(),
+    ] {
+        let mut json = br#"{"size":1}"#.to_vec();
+        json.resize(64 * 1024, b' ');
+        let mut machine = Machine::new(framing);
+        machine.receive(b"\0\x01\0\0");
+        assert_eq!(machine.next_frame(), Ok(Received::Need(64 * 1024)));
+        machine.receive(&json);
+        assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+        machine.receive(b"a");
+        assert_eq!(machine.next_frame(), Ok(Received::Frame("a".into())));
+        // Its own limit is that of headers, and one byte more is too many.
+        machine.receive(b"\0\x01\0\x01");
+        assert_eq!(machine.next_frame().unwrap_err().limit(), Some(64 * 1024));
+    }
+}
+
+#[test]
+fn every_option_is_also_a_method() {
+    let options = JsonHeaderOptions::default().format("<H").size("n");
+    let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+    machine.send("hello".into()).unwrap();
+    assert_eq!(machine.outbox().take_bytes(), "\x07\0{\"n\":5}hello");
+}
+
+#[test]
+fn no_limit_is_more_than_fits_into_memory() {
+    let limits = Limits::new().max_frame(usize::MAX);
+    let framing = JsonHeaderOptions::default().build(limits).unwrap();
+    assert!(framing.max_frame() < usize::MAX / 4);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Length fields at an offset: F01 to F28 where they apply, and widths that no struct has.
 
+use framing::{Endian, ErrorKind, Framing, LengthFieldOptions, Limits, Machine, Received};
+
 use crate::{
     cases, refused,
     script::{Case, case},
@@ -147,6 +149,57 @@ cases! {
     a_frame_shorter_than_the_adjustment_cannot_be_said:
         options("width = 3, adjust = 8").send(b"seven..").send(b"eight...")
             .gives(["unencodable"]).says("-1").writes(b"\0\0\0eight...");
+}
+
+#[test]
+fn every_option_is_also_a_method() {
+    let options = LengthFieldOptions::default;
+    for (options, wire) in [
+        (options(), &b"\0\0\0\x02hi"[..]),
+        (options().offset(1), b"\0\0\0\0\x02hi"),
+        (options().width(2), b"\0\x02hi"),
+        (options().width(2).endian(Endian::Little), b"\x02\0hi"),
+        (options().adjust(1), b"\0\0\0\x01hi"),
+    ] {
+        let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+        machine.send("hi".into()).unwrap();
+        assert_eq!(machine.outbox().take_bytes(), wire);
+    }
+    let signed = options().width(1).signed(true).build(Limits::new());
+    let mut machine = Machine::new(signed.unwrap());
+    machine.receive(b"\xff");
+    let error = machine.next_frame().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    let whole = options().width(1).strip(0).build(Limits::new());
+    let mut machine = Machine::new(whole.unwrap());
+    machine.receive(b"\x02hi");
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("\x02hi".into())));
+}
+
+#[test]
+fn what_is_in_front_of_the_length_is_read_and_written() {
+    let options = LengthFieldOptions::default().offset(2).width(1);
+    let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+    machine.receive(b"ab\x01c");
+    machine.next_frame().unwrap();
+    assert_eq!(machine.framing().header(), ["ab".into()]);
+    machine.framing_mut().set_header(&["xy".into()]).unwrap();
+    machine.send("c".into()).unwrap();
+    assert_eq!(machine.outbox().take_bytes(), "xy\x01c");
+    // Longer than what stands there, and one item too many.
+    for items in [vec!["xyz".into()], vec!["x".into(), "y".into()]] {
+        let error = machine.framing_mut().set_header(&items).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unencodable);
+    }
+}
+
+#[test]
+fn the_largest_header_is_accepted() {
+    for (width, offset) in [(1, 65535), (4, 65532), (8, 65528)] {
+        let options = LengthFieldOptions::default().width(width);
+        assert!(options.clone().offset(offset).build(Limits::new()).is_ok());
+        assert!(options.offset(offset + 1).build(Limits::new()).is_err());
+    }
 }
 
 #[test]

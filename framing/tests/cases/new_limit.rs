@@ -122,3 +122,58 @@ fn f24_a_mark_that_stays_is_over_a_new_limit_even_alone() {
         machine.send("||".into()).unwrap();
     }
 }
+
+#[test]
+fn f24_a_new_limit_holds_where_it_was_never_an_option() {
+    for framing in [
+        "ack-handshake",
+        "cobs",
+        "delimiter",
+        "json-header",
+        "length-field",
+        "lines",
+        "netstring",
+        "slip",
+        "struct-header",
+        "varint",
+        r#"{ type = "pair", receive = "cobs", send = "cobs" }"#,
+    ] {
+        let factory = Registry::default().parse(framing).unwrap();
+        for (limit, fits) in [(5, true), (4, false)] {
+            let mut sender = Machine::new(factory.make());
+            sender.send("hello".into()).unwrap();
+            let wire = sender.outbox().take_bytes();
+
+            let mut machine = Machine::new(factory.make());
+            machine.framing_mut().set_max_frame(limit);
+            assert_eq!(machine.framing().max_frame(), limit, "{framing}");
+            let sent = machine.send("hello".into()).map_err(|error| error.kind());
+            let expected = if fits {
+                Ok(())
+            } else {
+                Err(ErrorKind::Unencodable)
+            };
+            assert_eq!(sent, expected, "{framing}");
+
+            let mut machine = Machine::new(factory.make());
+            machine.framing_mut().set_max_frame(limit);
+            machine.receive(&wire);
+            if framing == "ack-handshake" {
+                // It announces a frame, and waits.
+                continue;
+            }
+            match machine.next_frame() {
+                Ok(Received::Frame(frame)) => assert_eq!((&frame[..], fits), (&b"hello"[..], true)),
+                Ok(other) => panic!("{framing}: {other:?}"),
+                Err(error) => {
+                    assert_eq!(
+                        (error.kind(), fits),
+                        (ErrorKind::TooLong, false),
+                        "{framing}"
+                    );
+                    assert_eq!(error.limit(), Some(4), "{framing}");
+                }
+            }
+        }
+    }
+}

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use framing::{
-    AckHandshake, AckHandshakeOptions, BoxFraming, Carries, Cobs, Delimiter, ErrorKind, Framing,
-    FramingCodec, Limits, Lines, Machine, Pair, Raw, Received, Registry, StructHeader, Value,
+    AckHandshake, AckHandshakeOptions, BoxFraming, Carries, Cobs, CodecFraming, Delimiter,
+    ErrorKind, Framing, FramingCodec, Limits, Lines, Machine, Pair, Raw, Received, Registry,
+    StructHeader, Value,
 };
+
+use tokio_util::codec::LengthDelimitedCodec;
 
 use crate::{cases, refused, script::case};
 
@@ -47,6 +50,27 @@ cases! {
         .writes("5\nhello");
     behind_the_end_no_ack_can_come: case(EXEC).read(b"ls").eof().send(b"hello").keep_cuts()
         .gives(["frame ls", "end", "unencodable"]).gives_back(b"hello").writes("");
+}
+
+#[test]
+fn its_limit_is_the_smaller_one() {
+    let (mut receive, mut send) = (Cobs::default(), Cobs::default());
+    receive.set_max_frame(6);
+    send.set_max_frame(5);
+    let mut pair = Pair::new(receive.clone(), send.clone()).unwrap();
+    assert_eq!(pair.max_frame(), 5);
+    assert_eq!(Pair::new(send, receive).unwrap().max_frame(), 5);
+    pair.set_max_frame(4);
+    assert_eq!(pair.receiver().max_frame(), 4);
+    assert_eq!(pair.sender().max_frame(), 4);
+}
+
+#[test]
+fn a_frame_from_elsewhere_passes_through() {
+    let framing = CodecFraming::new(LengthDelimitedCodec::new(), Limits::new());
+    let mut machine = Machine::new(Pair::new(framing, Cobs::default()).unwrap());
+    machine.receive(b"\0\0\0\x05hello");
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("hello".into())));
 }
 
 #[test]

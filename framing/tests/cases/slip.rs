@@ -1,6 +1,6 @@
 //! SLIP, against the reference code of RFC 1055 too.
 
-use framing::{InvalidEscape, Limits, Machine, Received, SlipOptions, testkit::Random};
+use framing::{InvalidEscape, Limits, Machine, Received, Slip, SlipOptions, testkit::Random};
 
 use crate::{cases, refused, script::case};
 
@@ -46,6 +46,11 @@ cases! {
         case(r#"{ type = "slip", invalid_escape = "pass", max_frame = 2, on_error = "skip" }"#)
             .read(b"\xdb\xdb\xdb\xdb\xdb\xdb\xc0a\xc0").eof()
             .gives(["too-long ? > 2 @0, skipped", "frame a", "end"]);
+    a_passed_escape_counts_only_once_it_is_known:
+        // Two escapes and two others may be two bytes; only their order tells that they are three.
+        case(r#"{ type = "slip", invalid_escape = "pass", max_frame = 2, on_error = "skip" }"#)
+            .read(b"\xdb\xdbaa\xc0b\xc0").eof()
+            .gives(["too-long ? > 2 @0, skipped", "frame b", "end"]);
 }
 
 /// The receiver of RFC 1055 on one packet, its final END left off.
@@ -86,6 +91,19 @@ fn what_is_passed_is_what_the_reference_code_passes() {
         }
     }
     assert!(compared > 1000, "{compared} packets are compared");
+}
+
+#[test]
+fn marks_in_front_are_a_choice() {
+    for (leading, wire) in [(true, &b"\xc0a\xc0"[..]), (false, b"a\xc0")] {
+        let options = SlipOptions::default().leading(leading);
+        let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+        machine.send("a".into()).unwrap();
+        assert_eq!(machine.outbox().take_bytes(), wire);
+    }
+    let mut machine = Machine::new(Slip::default());
+    machine.send("a".into()).unwrap();
+    assert_eq!(machine.outbox().take_bytes(), &b"\xc0a\xc0"[..]);
 }
 
 #[test]

@@ -84,6 +84,10 @@ cases! {
     f22_an_endless_run_of_empty_frames_is_a_flood:
         case(r#"{ type = "varint", max_empty_run = 2, on_error = "skip" }"#).read([0; 16]).eof()
             .gives(["frame ", "frame ", "malformed @2"]).says("flood");
+    f22_a_byte_ends_the_run:
+        case(r#"{ type = "varint", max_empty_run = 2 }"#).read(b"\0\0\x01A\0\0\x01B\0\0\0")
+            .gives(["frame ", "frame ", "frame A", "frame ", "frame ", "frame B", "frame ",
+                "frame ", "malformed @10"]);
     f27_a_tls_hello: case(TEN).read(b"\x16\x03\x01\x02\0\x01").gives(["too-long 22 > 10 @0"]);
 
     a_length_may_be_longer_than_it_needs:
