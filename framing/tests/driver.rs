@@ -287,6 +287,20 @@ async fn idleness_is_told_again_and_again_and_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_is_not_idle_while_nobody_asks_for_its_frames() {
+    let options = ConnectionOptions::new().idle_timeout(Duration::from_secs(10));
+    let (mut connection, mut peer) = connection(StructHeader::default(), options);
+    peer.write_all(b"\0\0\0\x02hi").await.unwrap();
+    assert_eq!(connection.next().await.unwrap().unwrap(), "hi");
+    // Whoever has taken it is busy with it.
+    sleep(Duration::from_secs(60)).await;
+    let asked = Instant::now();
+    let error = connection.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Idle(_)), "{error}");
+    assert_eq!(asked.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_closes_an_idle_connection_but_not_one_that_waits_for_its_answer() {
     let (listener, connector) = Memory::new(1024);
     let slow = service_fn(async |frame: Bytes| {
