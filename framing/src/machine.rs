@@ -309,9 +309,12 @@ impl<F: Framing> Machine<F> {
     /// be done to it.
     pub fn read_buffer(&mut self) -> &mut BytesMut {
         // What has arrived already is a fair measure of what may be reserved next, so a frame of
-        // n bytes is moved log n times.
+        // n bytes is moved log n times; and a few bytes left over do not double the buffer.
         let ahead = self.need.min(self.input.len());
-        self.input.reserve(ahead.max(READ_SIZE - FEW));
+        let spare = self.input.capacity() - self.input.len();
+        if spare < ahead.max(READ_SIZE / 2) {
+            self.input.reserve(ahead.max(READ_SIZE));
+        }
         &mut self.input
     }
 
