@@ -29,6 +29,8 @@ pub(crate) const HELP: FramingHelp = FramingHelp::new(
 ///  S = struct-header  00 00 00 02 o k ◀────  "ok"
 /// ```
 ///
+/// The peer has the two the other way round.
+///
 /// In a file both are written as framings are anywhere; the options common to all hold for each
 /// of them that does not set its own. A pair cannot be part of a pair.
 ///

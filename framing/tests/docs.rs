@@ -52,8 +52,7 @@ fn every_framing_in_a_table_can_be_built() {
         for cell in rows(&text).flatten() {
             let named = |code: &&str| code.starts_with("{ type = ") || code.starts_with('"');
             for given in code(cell).filter(named) {
-                let name = given.trim_matches('"');
-                if let Err(error) = registry.parse(name) {
+                if let Err(error) = registry.parse(given) {
                     panic!("{path}: {given}: {error}");
                 }
                 found += 1;

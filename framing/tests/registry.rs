@@ -87,7 +87,9 @@ fn an_option_that_must_be_given_is_asked_for() {
         let options = registry.options(name).unwrap();
         let required = options.filter(|option| option.default_value() == OptionHelp::REQUIRED);
         let required: Vec<_> = required.map(|option| option.name()).collect();
-        assert!(text.contains(&format!("`{}`", required[0])), "{text}");
+        let asked = format!("`{name}` wants the option `{}`", required[0]);
+        assert_eq!(text, asked);
+        assert_eq!(refusal(&format!(r#"{{ type = "{name}" }}"#)), asked);
         let given = given.split(", ").map(|option| option.split(' ').next());
         assert!(given.eq(required.iter().copied().map(Some)), "{name}");
     }
@@ -101,6 +103,16 @@ fn a_bare_name_is_a_framing_with_its_defaults() {
         assert_eq!(factory.name(), name);
         assert_eq!(factory.make().max_frame(), Limits::DEFAULT_MAX_FRAME);
     }
+}
+
+#[test]
+fn a_name_may_stand_in_quotes_as_in_a_file() {
+    for text in [r#""lines""#, " 'lines' "] {
+        let factory = Registry::default().parse(text).unwrap();
+        assert_eq!(factory.name(), "lines");
+    }
+    let text = refusal(r#""morse""#);
+    assert!(text.contains("unknown framing `morse`"), "{text}");
 }
 
 #[test]

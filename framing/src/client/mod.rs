@@ -52,8 +52,9 @@ pub enum ClientError {
 ///
 /// Clones share the connection; it is closed when the last is dropped. At most
 /// [`max_in_flight`](ClientOptions::max_in_flight) requests are sent and without a response, and as
-/// many wait to be sent; then `poll_ready` waits. It fails once the connection is gone. A call that is dropped is still answered by the server; its response is
-/// thrown away and never given to another.
+/// many wait to be sent; then `poll_ready` waits. It fails once the connection is gone. A call that
+/// is dropped is still answered by the server; its response is thrown away and never given to
+/// another.
 ///
 /// ```
 /// use framing::{Connection, StructHeader, client::Client};

@@ -241,10 +241,11 @@ impl Registry {
         Some(self.entries.get(name)?.options())
     }
 
-    /// Reads a framing as it stands on a command line: a bare name, or the inline table.
+    /// Reads a framing as it stands on a command line: a bare name, or what a file has behind
+    /// `framing =`, the name in quotes or the inline table.
     pub fn parse(&self, text: &str) -> Result<FramingFactory, FrameError> {
         let text = text.trim();
-        let read = if text.starts_with('{') {
+        let read = if text.starts_with(['{', '"', '\'']) {
             let table = toml::de::ValueDeserializer::parse(text);
             table.and_then(|table| self.seed().deserialize(table))
         } else {

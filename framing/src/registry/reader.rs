@@ -45,7 +45,19 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
             build,
             common: common.get(),
         }),
-        Err(error) => Err(placed.take().unwrap_or_else(|| A::Error::custom(error))),
+        Err(error) => Err(placed
+            .take()
+            .unwrap_or_else(|| A::Error::custom(asked_for(name, entry, error.to_string())))),
+    }
+}
+
+/// What is said of `error`: serde calls an option that must be given a field.
+fn asked_for(name: &str, entry: &Entry, error: String) -> String {
+    let missing = error.strip_prefix("missing field `");
+    let option = missing.and_then(|rest| rest.strip_suffix('`'));
+    match option.filter(|option| entry.names().any(|known| known == *option)) {
+        Some(option) => format!("`{name}` wants the option `{option}`"),
+        None => error,
     }
 }
 

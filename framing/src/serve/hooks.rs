@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use super::{BoxError, Peer, Serve};
+use super::{Address, BoxError, Peer, Serve};
 
 type OnConnect = Box<dyn Fn(&Peer) -> Result<(), BoxError> + Send + Sync>;
 type OnClose = Arc<dyn Fn(&Peer, &Closed) + Send + Sync>;
@@ -128,17 +128,24 @@ impl Hooks {
 
     /// Waits for the end of a connection that begins now.
     pub(super) fn watch(&self, peer: &Peer) -> Watch {
-        Watch(self.on_close.as_ref().map(|hook| Watched {
-            hook: hook.clone(),
-            peer: peer.clone(),
-            since: Instant::now(),
-            ending: Ending::Cut,
-        }))
+        Watch {
+            remote: peer.remote.clone(),
+            watched: self.on_close.as_ref().map(|hook| Watched {
+                hook: hook.clone(),
+                peer: peer.clone(),
+                since: Instant::now(),
+                ending: Ending::Cut,
+            }),
+        }
     }
 }
 
 /// Calls the hook when it is dropped, which a connection's task cannot avoid.
-pub(super) struct Watch(Option<Watched>);
+pub(super) struct Watch {
+    /// For the log, which has no span of the connection unless it is as fine as `debug`.
+    remote: Address,
+    watched: Option<Watched>,
+}
 
 struct Watched {
     hook: OnClose,
@@ -156,15 +163,15 @@ impl Watch {
                 Ending::Clean
             }
             Ok(Err(error)) => {
-                info!(error, "closed");
+                info!(peer = %self.remote, error, "closed");
                 Ending::Failed(error)
             }
             Err(_) => {
-                error!("the connection's task panicked");
+                error!(peer = %self.remote, "the connection's task panicked");
                 Ending::Panicked
             }
         };
-        if let Some(watched) = &mut self.0 {
+        if let Some(watched) = &mut self.watched {
             watched.ending = ending;
         }
     }
@@ -172,7 +179,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Some(watched) = self.0.take() else {
+        let Some(watched) = self.watched.take() else {
             return;
         };
         let closed = Closed {

@@ -83,6 +83,56 @@ pub fn serve<L, M>(listener: L, make_service: M) -> Serve<L, Pipelines<M>> {
 }
 
 /// Hands each connection that arrives at `listener` to `handler`.
+///
+/// Here to one that begins with lines, and goes on with another framing once it is asked to:
+///
+/// ```
+/// use framing::{
+///     Connection, Lines, StructHeader, Unread,
+///     serve::{BoxError, Drain, Handler, Memory, Peer, serve_with},
+/// };
+/// use futures_util::{SinkExt, StreamExt};
+/// use tokio::io::DuplexStream;
+///
+/// struct Upgrade;
+///
+/// impl Handler<Connection<DuplexStream, Lines>> for Upgrade {
+///     // No `async fn`: the future outlives the borrow of `self`.
+///     fn handle(
+///         &self,
+///         mut lines: Connection<DuplexStream, Lines>,
+///         _: Peer,
+///         _: Drain,
+///     ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+///         async move {
+///             while let Some(line) = lines.next().await.transpose()? {
+///                 if line == "UPGRADE" {
+///                     lines.send("go on".into()).await?;
+///                     let mut frames = lines.change_framing(StructHeader::default(), Unread::CarryOn);
+///                     while let Some(frame) = frames.next().await.transpose()? {
+///                         frames.send(frame).await?;
+///                     }
+///                     break;
+///                 }
+///                 lines.send("what?".into()).await?;
+///             }
+///             Ok(())
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let (listener, connector) = Memory::new(1024);
+/// tokio::spawn(serve_with(listener, Upgrade).framing(Lines::new()?).into_future());
+///
+/// let mut lines = Connection::new(connector.connect().await?, Lines::new()?);
+/// lines.send("UPGRADE".into()).await?;
+/// assert_eq!(lines.next().await.unwrap()?, "go on");
+/// let mut frames = lines.change_framing(StructHeader::default(), Unread::CarryOn);
+/// frames.send("two\nlines".into()).await?;
+/// assert_eq!(frames.next().await.unwrap()?, "two\nlines");
+/// # Ok(()) }
+/// ```
 pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
     Serve {
         listener,
@@ -99,6 +149,9 @@ pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
 /// What is done with each connection.
 pub trait Handler<C>: Send + Sync + 'static {
     /// Runs one connection to its end. Once `drain` is requested it should take nothing new.
+    ///
+    /// What it returns must not borrow `self`, so it is written with an `async move` block and not
+    /// as an `async fn`; see [`serve_with`].
     fn handle(
         &self,
         connection: C,

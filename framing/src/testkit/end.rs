@@ -78,17 +78,17 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
                 law.holds(problem.part.is_some(), || {
                     format!("truncated, and no part is named: {}", came())
                 })?;
-                law.holds(
-                    problem.have <= begun && problem.need.is_none_or(|need| need > problem.have),
-                    || {
-                        format!(
-                            "{} of {:?} bytes had come, {begun} bytes into a frame: {}",
-                            problem.have,
-                            problem.need,
-                            came()
-                        )
-                    },
-                )?;
+                law.holds(problem.need.is_none_or(|need| need > problem.have), || {
+                    let have = problem.have;
+                    format!("cut off, and yet all {have} bytes had come: {}", came())
+                })?;
+                law.holds(problem.have <= begun, || {
+                    let have = problem.have;
+                    format!(
+                        "{have} bytes had come, {begun} bytes into a frame: {}",
+                        came()
+                    )
+                })?;
                 law.holds(problem.offset as usize == end, || {
                     format!(
                         "truncated at {} instead of {end}, behind the last byte: {}",

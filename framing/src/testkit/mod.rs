@@ -117,6 +117,7 @@ use crate::Framing;
 /// # Panics
 ///
 /// If a law is broken.
+#[track_caller]
 pub fn check<F: Framing>(make: impl Fn() -> F, frames: &[Bytes]) {
     Laws::new(make, frames).check();
 }
@@ -203,6 +204,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
     /// # Panics
     ///
     /// If one is broken.
+    #[track_caller]
     pub fn check(&self) {
         let laws: &[(Law, Check<Self>)] = if (self.make)().keeps_boundaries() {
             &[

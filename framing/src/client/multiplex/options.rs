@@ -3,6 +3,14 @@
 use std::time::Duration;
 
 /// The limits of a [`Multiplexed`](super::Multiplexed).
+///
+/// ```
+/// use std::time::Duration;
+/// use framing::client::MultiplexedOptions;
+///
+/// let mut options = MultiplexedOptions::default();
+/// options.stall = Some(Duration::from_secs(30));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MultiplexedOptions {
