@@ -14,5 +14,6 @@ pub mod native;
 pub mod round_trip;
 // Without the programs around it, which take longer to compile than everything else.
 #[path = "../../../apps/src/config.rs"]
+#[allow(dead_code, reason = "files are not read here")]
 mod server_config;
 pub mod tokio_util;
