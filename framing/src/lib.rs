@@ -60,7 +60,8 @@
 //! # Cancel safety
 //!
 //! Every future and stream here may be dropped between two polls without losing a byte, unless it says
-//! otherwise. What was handed over (a frame to [`Connection`]'s sink, a call to a client) is still sent.
+//! otherwise. What was handed over (a frame to [`Connection`]'s sink, a call to a [`client::Client`]) is
+//! still sent; a call to a [`client::Multiplexed`] that is dropped before it was written is not.
 
 mod ack_handshake;
 mod blocks;
