@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
-    Carries, Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, machine::Decoding,
+    Carries, Error, FrameError, Framing, Limits, Outbox, Part, Received, Step, decoding::Decoding,
 };
 
 /// One of our framings as a [`Decoder`] and an [`Encoder`], for anyone's

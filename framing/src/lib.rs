@@ -37,8 +37,9 @@
 //!
 //! # Layout
 //!
-//! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers; `outbox.rs` holds what
-//!   is to be written; `limits.rs` checks every length; `error.rs` says what went wrong.
+//! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers, `decoding.rs` step by
+//!   step; `outbox.rs` holds what is to be written; `limits.rs` checks every length; `error.rs` says
+//!   what went wrong.
 //! - `ack_handshake.rs`, `cobs.rs`, `delimiter/`, `fixed.rs`, `json_header/`, `length_field.rs`,
 //!   `netstring.rs`, `raw.rs`, `slip.rs`, `struct_header/`, `varint.rs`: one framing each; `pair.rs`: two
 //!   in one; `codec.rs`: other people's.
@@ -71,6 +72,7 @@ mod codec;
 mod connection;
 pub mod datagram;
 mod decimal;
+mod decoding;
 mod delimiter;
 mod discard;
 mod error;

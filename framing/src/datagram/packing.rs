@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{FrameError, Framing, Outbox, Received, Value, machine::Decoding, serve::MakeFraming};
+use crate::{FrameError, Framing, Outbox, Received, Value, decoding::Decoding, serve::MakeFraming};
 
 /// How much of what follows a frame is kept to show.
 const SAMPLE: usize = 16;
