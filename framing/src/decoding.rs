@@ -11,7 +11,7 @@ use crate::{FrameError, Framing, Outbox, Part, Received, Step};
 /// frame that is kept does not pin a whole read buffer.
 const COPY_LIMIT: usize = 256;
 
-/// Where decoding stands. Shared by the [`Machine`] and the tokio-util codec, which has its
+/// Where decoding stands. Shared by the [`Machine`](crate::Machine) and the tokio-util codec, which has its
 /// buffer from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Decoding {
