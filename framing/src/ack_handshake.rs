@@ -307,7 +307,7 @@ impl AckHandshake {
                     && digits > self.digits_seen
                 {
                     self.digits_seen = digits;
-                    self.settled_at = Some(out.now() + pause);
+                    self.settled_at = out.now().checked_add(pause);
                 }
                 Ok(Step::Need(if digits == 0 {
                     2 - usize::from(self.settle.is_some())

@@ -243,6 +243,21 @@ async fn idleness_is_told_again_and_again_and_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_time_limit_beyond_any_clock_is_none() {
+    let options = ConnectionOptions::new()
+        .frame_timeout(Duration::MAX)
+        .least_rate(1, Duration::MAX)
+        .idle_timeout(Duration::MAX)
+        .write_timeout(Duration::MAX);
+    let (mut connection, mut peer) = connection(StructHeader::default(), options);
+    peer.write_all(b"\0\0\0\x02h").await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(3600), connection.next()).await;
+    assert!(waited.is_err());
+    peer.write_all(b"i").await.unwrap();
+    assert_eq!(connection.next().await.unwrap().unwrap(), "hi");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_closes_an_idle_connection_but_not_one_that_waits_for_its_answer() {
     let (listener, connector) = Memory::new(1024);
     let slow = service_fn(async |frame: Bytes| {

@@ -68,15 +68,18 @@ impl Clock {
 
     /// When [`check`](Self::check) is worth a call.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let idle = self.idle_timeout.map(|limit| self.quiet_since + limit);
-        [self.frame_due(), self.rate_due(), idle]
+        [self.frame_due(), self.rate_due(), self.idle_due()]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn frame_due(&self) -> Option<Instant> {
-        Some(self.frame_began? + self.frame_timeout?)
+        self.frame_began?.checked_add(self.frame_timeout?)
+    }
+
+    fn idle_due(&self) -> Option<Instant> {
+        self.quiet_since.checked_add(self.idle_timeout?)
     }
 
     /// When the bytes that have arrived are no longer enough.
@@ -105,7 +108,7 @@ impl Clock {
             .into());
         }
         match self.idle_timeout {
-            Some(limit) if self.quiet_since + limit <= now => {
+            Some(limit) if passed(self.idle_due()) => {
                 self.quiet_since = now;
                 Err(Error::Idle(limit))
             }

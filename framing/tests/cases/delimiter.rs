@@ -1,5 +1,10 @@
 //! Marks: D01 to D18.
 
+use framing::{
+    AtEof, Delimiter, DelimiterOptions, ErrorKind, Framing, Limits, Lines, LinesOptions, Machine,
+    Received,
+};
+
 use crate::{cases, refused, script::case};
 
 const LF: &str = "delimiter";
@@ -81,6 +86,103 @@ cases! {
     the_longest_of_several_marks_is_taken:
         case(r#"{ type = "delimiter", delimiter = [";", "x;"] }"#)
             .read(b"ax;b;").eof().gives(["frame a", "frame b", "end"]);
+}
+
+/// What is sent as `wire` by a machine with these options.
+fn written(options: DelimiterOptions, frame: &'static str) -> bytes::Bytes {
+    let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+    machine.send(frame.into()).unwrap();
+    machine.outbox().take_bytes()
+}
+
+/// What is read out of `wire` up to its end by a machine with these options.
+fn read(options: DelimiterOptions, wire: &[u8]) -> Vec<Received> {
+    read_by(options.build(Limits::new()).unwrap(), wire)
+}
+
+fn read_by(framing: impl Framing, wire: &[u8]) -> Vec<Received> {
+    let mut machine = Machine::new(framing);
+    machine.receive(wire);
+    machine.close_input();
+    let mut all = Vec::new();
+    loop {
+        match machine.next_frame().unwrap() {
+            Received::End => return all,
+            received => all.push(received),
+        }
+    }
+}
+
+fn frame(text: &'static str) -> Received {
+    Received::Frame(text.into())
+}
+
+#[test]
+fn every_option_is_also_a_method() {
+    let options = DelimiterOptions::default;
+    assert_eq!(written(options(), "a"), "a\n");
+    assert_eq!(written(options().delimiter(";"), "a"), "a;");
+    assert_eq!(written(options().delimiters(["||", ";"]), "a"), "a||");
+    assert_eq!(
+        read(options().delimiters(["||", ";"]), b"a;b||"),
+        [frame("a"), frame("b")]
+    );
+    assert_eq!(written(options().strip(false), "a\n"), "a\n");
+    assert_eq!(read(options().strip(false), b"a\n"), [frame("a\n")]);
+    assert_eq!(written(options().escape(b'%'), "a\n%"), "a%\n%%\n");
+    assert_eq!(read(options().at_eof(AtEof::Emit), b"a"), [frame("a")]);
+    assert_eq!(read(options().skip_empty(true), b"\n\na\n"), [frame("a")]);
+
+    let lines = LinesOptions::default;
+    for (options, wire) in [(lines(), "a\n"), (lines().crlf(), "a\r\n")] {
+        let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+        machine.send("a".into()).unwrap();
+        assert_eq!(machine.outbox().take_bytes(), wire);
+    }
+    assert_eq!(
+        read_by(Lines::new().unwrap(), b"a\r\nb"),
+        [frame("a"), frame("b")]
+    );
+    let strict = lines().at_eof(AtEof::Error).build(Limits::new()).unwrap();
+    let mut machine = Machine::new(strict);
+    machine.receive(b"a");
+    machine.close_input();
+    let error = machine.next_frame().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+#[test]
+fn the_default_is_what_its_options_are_by_default() {
+    let built = DelimiterOptions::default().build(Limits::new()).unwrap();
+    for framing in [Delimiter::default(), built] {
+        let mut machine = Machine::new(framing);
+        machine.send("".into()).unwrap();
+        machine.send("a".into()).unwrap();
+        let wire = machine.outbox().take_bytes();
+        assert_eq!(wire, "\na\n");
+        machine.receive(&wire);
+        machine.receive(b"b");
+        machine.close_input();
+        assert_eq!(machine.next_frame(), Ok(frame("")));
+        assert_eq!(machine.next_frame(), Ok(frame("a")));
+        assert_eq!(
+            machine.next_frame().unwrap_err().kind(),
+            ErrorKind::Truncated
+        );
+    }
+}
+
+#[test]
+fn the_longest_mark_is_accepted() {
+    let mark = vec![b'x'; 64 * 1024];
+    assert_eq!(
+        read(DelimiterOptions::default().delimiter(mark.clone()), &mark),
+        [frame("")]
+    );
+    // A mark as long as the limit can still stand behind a frame.
+    let options = DelimiterOptions::default().delimiter("abcd");
+    assert!(options.clone().build(Limits::new().max_frame(4)).is_ok());
+    assert!(options.build(Limits::new().max_frame(3)).is_err());
 }
 
 #[test]

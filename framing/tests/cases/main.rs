@@ -8,6 +8,7 @@ mod fixed;
 mod interleavings;
 mod json_header;
 mod length_field;
+mod limits;
 mod need;
 mod netstring;
 mod new_limit;

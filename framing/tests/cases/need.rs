@@ -40,6 +40,13 @@ const STREAMS: &[(&str, &[u8], &[usize])] = &[
         b"\0\0\0\x0a{\"size\":2}ab",
         &[4, 3, 2, 1, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 1],
     ),
+    ("ack-handshake", b"3\nabc", &[2, 1, 3, 2, 1]),
+    ("ack-handshake", b"3\r\nabc", &[2, 1, 1, 3, 2, 1]),
+    (
+        r#"{ type = "ack-handshake", bare = true, settle = "1h" }"#,
+        b"3\nabc",
+        &[1, 1, 3, 2, 1],
+    ),
     ("delimiter", b"ab\n", &[1, 1, 1]),
     (
         r#"{ type = "delimiter", delimiter = "abc" }"#,
