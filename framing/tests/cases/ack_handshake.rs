@@ -68,6 +68,9 @@ cases! {
         .gives_back(b"hello").writes("5\n");
     a09_half_an_ack: case(ACK).send(b"hello").read(b"o").eof().gives(["truncated ack 1 of 2 @1"])
         .gives_back(b"hello").writes("5\n");
+    a09_behind_the_end_nothing_is_announced: case(ACK).read(b"1\nx").eof().send(b"hello").keep_cuts()
+        .gives(["frame x", "end", "unencodable"]).says("closed its side").gives_back(b"hello")
+        .writes("ok");
     a10_a_silent_peer: case(ACK).send(b"hello").wait(TIMEOUT).gives(["timeout @0"])
         .says("30s").gives_back(b"hello").writes("5\n");
     a10_not_before_its_time: case(ACK).send(b"hello").wait(TIMEOUT - A_MOMENT).read(b"ok").gives([])

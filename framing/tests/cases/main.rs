@@ -9,6 +9,7 @@ mod interleavings;
 mod json_header;
 mod length_field;
 mod limits;
+mod machine;
 mod need;
 mod netstring;
 mod new_limit;

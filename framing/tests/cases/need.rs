@@ -60,7 +60,7 @@ const STREAMS: &[(&str, &[u8], &[usize])] = &[
     ),
     (
         r#"{ type = "delimiter", delimiter = "||", escape = "%" }"#,
-        b"a%||||",
+        b"a%|||",
         &[2, 2, 2, 2, 1],
     ),
 ];
@@ -92,6 +92,25 @@ fn what_is_missing_is_said_to_the_byte() {
             matches!(frame, Ok(Received::Frame(_))),
             "{framing}: {frame:?}"
         );
+    }
+}
+
+#[test]
+fn frames_that_are_left_at_the_end_come_first() {
+    for &(framing, stream, _) in STREAMS {
+        let factory = Registry::default().parse(framing).unwrap();
+        let mut machine = Machine::new(factory.make());
+        let times = 3;
+        machine.receive(&stream.repeat(times));
+        machine.close_input();
+        for _ in 0..times {
+            let frame = machine.next_frame();
+            assert!(
+                matches!(frame, Ok(Received::Frame(_))),
+                "{framing}: {frame:?}"
+            );
+        }
+        assert_eq!(machine.next_frame(), Ok(Received::End), "{framing}");
     }
 }
 
