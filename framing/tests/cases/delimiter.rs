@@ -101,6 +101,9 @@ cases! {
     a_mark_that_stays_counts_at_once:
         case(r#"{ type = "delimiter", delimiter = "||", strip = false, max_frame = 2 }"#)
             .read(b"||a").gives(["frame ||", "too-long ? > 2 @2"]);
+    and_the_shortest_of_several:
+        case(r#"{ type = "delimiter", delimiter = ["||", ";"], strip = false, max_frame = 2 }"#)
+            .read(b"a;").eof().gives(["frame a;", "end"]);
     half_a_mark_where_escapes_are: case(BARS_ESCAPED).read(b"a|b|c||").eof()
         .gives(["frame a|b|c", "end"]);
     a_long_one_with_escapes_is_skipped_in_pieces:
