@@ -292,7 +292,8 @@ impl Tagging for HeaderItem {
 mod tests {
     use super::*;
     use crate::{
-        Delimiter, ErrorKind, Limits, Machine, Received, StructHeader, StructHeaderOptions,
+        AckHandshake, Delimiter, ErrorKind, Limits, Machine, Received, StructHeader,
+        StructHeaderOptions,
     };
 
     fn largest(format: &str) -> Result<u32, FrameError> {
@@ -335,6 +336,37 @@ mod tests {
         assert!(U32InFront::new().begin(&mut narrow).is_err());
         narrow.set_max_frame(4);
         assert!(U32InFront::new().begin(&mut narrow).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_tag_is_said() {
+        let beyond = HeaderItem::among([Value::Int(0)], 1);
+        let cases: [(HeaderItem, Box<dyn Framing>, &str); 4] = [
+            (
+                beyond,
+                Box::new(StructHeader::new("!II").unwrap()),
+                "item 1 of 1",
+            ),
+            (
+                HeaderItem::only(),
+                Box::new(AckHandshake::default()),
+                "does not answer by itself",
+            ),
+            (
+                HeaderItem::only(),
+                Box::new(StructHeader::default()),
+                "cannot hold a tag",
+            ),
+            (
+                HeaderItem::only(),
+                Box::new(StructHeader::new("!?I").unwrap()),
+                "no integer, or a constant",
+            ),
+        ];
+        for (mut tags, mut framing, says) in cases {
+            let error = tags.begin(&mut framing).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

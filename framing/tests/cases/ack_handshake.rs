@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use framing::{
+    AckHandshake, AckHandshakeOptions, ErrorKind, Framing, Limits, Machine, Pair, Raw, Received,
+};
+
 use crate::{cases, refused, script::case};
 
 const ACK: &str = "ack-handshake";
@@ -30,6 +34,7 @@ cases! {
     a03_a_fraction: case(ACK).read(b"5.0\n").gives(["malformed @1"]).writes("");
     a03_no_digit: case(ACK).read(b"\n").gives(["malformed @0"]).writes("");
     a03_no_digit_but_crlf: case(ACK).read(b"\r\n").gives(["malformed @0"]).writes("");
+    a03_no_digit_and_half_a_crlf: case(ACK).read(b"\r").gives(["malformed @0"]).writes("");
     a03_an_arabic_digit: case(ACK).read("٥\n").gives(["malformed @0"]).writes("");
     a03_a_full_width_digit: case(ACK).read("５\n").gives(["malformed @0"]).writes("");
     a03_a_carriage_return_alone: case(ACK).read(b"5\rhello").gives(["malformed @2"]).writes("");
@@ -63,6 +68,9 @@ cases! {
         .gives_back(b"hello").writes("5\n");
     a09_half_an_ack: case(ACK).send(b"hello").read(b"o").eof().gives(["truncated ack 1 of 2 @1"])
         .gives_back(b"hello").writes("5\n");
+    a09_behind_the_end_nothing_is_announced: case(ACK).read(b"1\nx").eof().send(b"hello").keep_cuts()
+        .gives(["frame x", "end", "unencodable"]).says("closed its side").gives_back(b"hello")
+        .writes("ok");
     a10_a_silent_peer: case(ACK).send(b"hello").wait(TIMEOUT).gives(["timeout @0"])
         .says("30s").gives_back(b"hello").writes("5\n");
     a10_not_before_its_time: case(ACK).send(b"hello").wait(TIMEOUT - A_MOMENT).read(b"ok").gives([])
@@ -75,6 +83,8 @@ cases! {
         .gives(["frame world", "end"]).writes("5\nokhello");
     a12_ours_after_theirs: case(ACK).read(b"5\n").send(b"hello").read(b"worldok").eof()
         .gives(["frame world", "end"]).writes("ok5\nhello");
+    a12_and_again: case(ACK).send(b"a").read(b"1\nokx").send(b"b").read(b"1\noky").eof()
+        .gives(["frame x", "frame y", "end"]).writes("1\noka1\nokb").keep_cuts();
     a13_a_body_like_an_ack: case(ACK).send(b"hello").read(b"5\nokokxyz").eof()
         .gives(["frame okxyz", "end"]).writes("5\nokhello");
     a14_a_body_like_an_announcement: case(ACK).read(b"4\n2\nok").eof()
@@ -102,6 +112,19 @@ cases! {
     bare_half_a_terminator_is_no_bare_number:
         case(BARE).read(b"2\r").wait(SETTLE).read(b"\nhi").eof().gives(["frame hi", "end"])
             .writes("ok").keep_cuts();
+    bare_half_a_terminator_ends_the_pause:
+        case(BARE).read(b"2").read(b"\r").wait(SETTLE).read(b"\nhi").eof()
+            .gives(["frame hi", "end"]).writes("ok").keep_cuts();
+    bare_one_number_after_the_other:
+        case(BARE).read(b"2").wait(SETTLE).read(b"hi").read(b"2").wait(SETTLE).read(b"yo").eof()
+            .gives(["frame hi", "frame yo", "end"]).writes("okok").keep_cuts();
+    bare_an_ack_that_is_late_is_not_a_number_that_is_complete:
+        case(r#"{ type = "ack-handshake", bare = true, settle = "20ms", ack_timeout = "10ms" }"#)
+            .send(b"hello").read(b"5").wait(Duration::from_millis(10)).gives(["timeout @0"])
+            .gives_back(b"hello").writes("5\n").keep_cuts();
+    bare_a_pause_beyond_any_clock: case(r#"{ type = "ack-handshake", bare = true, settle = "500000000000y" }"#)
+        .read(b"5").wait(TIMEOUT).read(b"\nhello").eof().gives(["frame hello", "end"])
+        .writes("ok").keep_cuts();
     bare_the_end_completes_a_number: case(BARE).read(b"5").eof()
         .gives(["truncated body 0 of 5 @1"]).writes("ok");
     bare_what_we_write: case(BARE_SEND).send(b"hello").read(b"ok").gives([]).writes("5hello");
@@ -123,4 +146,108 @@ fn options_that_cannot_work_are_refused() {
     ] {
         refused(&format!(r#"{{ type = "ack-handshake", {options} }}"#), says);
     }
+}
+
+#[test]
+fn every_option_is_also_a_method() {
+    let options = AckHandshakeOptions::default()
+        .ack("go ahead")
+        .terminator("\r\n")
+        .refusal("no");
+    let framing = options.clone().build(Limits::new().max_frame(9)).unwrap();
+    let mut machine = Machine::new(framing);
+    machine.send("hi".into()).unwrap();
+    machine.receive(b"1\r\n");
+    assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
+    assert_eq!(machine.outbox().take_bytes(), "2\r\ngo ahead");
+    machine.receive(b"go aheadx10\n");
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("x".into())));
+    assert_eq!(machine.next_frame().unwrap_err().kind(), ErrorKind::TooLong);
+    assert_eq!(machine.outbox().take_bytes(), "hino");
+
+    let (settle, ack_timeout) = (Duration::from_secs(3), Duration::from_secs(7));
+    let options = options.bare(true).settle(settle).ack_timeout(ack_timeout);
+    let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+    let now = std::time::Instant::now();
+    machine.set_now(now);
+    machine.send("hi".into()).unwrap();
+    assert_eq!(machine.deadline(), Some(now + ack_timeout));
+    machine.receive(b"1");
+    assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+    assert_eq!(machine.deadline(), Some(now + settle));
+}
+
+#[test]
+fn in_front_of_an_ack_no_more_is_asked_for_than_an_announcement_may_have() {
+    let options = || AckHandshakeOptions::default().ack("go ahead");
+    for (bare, need) in [(false, 2), (true, 1)] {
+        let framing = options().bare(bare).build(Limits::new()).unwrap();
+        let mut machine = Machine::new(framing.clone());
+        machine.send("hi".into()).unwrap();
+        assert_eq!(machine.next_frame(), Ok(Received::Need(need)));
+        machine.receive(b"go");
+        assert_eq!(machine.next_frame(), Ok(Received::Need(6)));
+
+        // Where the peer announces nothing, it can only be the ack.
+        let mut machine = Machine::new(Pair::new(Raw::default(), framing).unwrap());
+        machine.send("hi".into()).unwrap();
+        assert_eq!(machine.next_frame(), Ok(Received::Need(8)));
+    }
+}
+
+#[test]
+fn one_frame_at_a_time_is_announced() {
+    let mut machine = Machine::new(AckHandshake::default());
+    assert!(machine.framing().is_ready());
+    machine.send("one".into()).unwrap();
+    assert!(!machine.framing().is_ready());
+    let error = machine.send("two".into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unencodable);
+    assert_eq!(error.frame().unwrap(), "two");
+    let error = machine
+        .framing_mut()
+        .encode_slice(b"two", &mut framing::Outbox::new());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unencodable);
+    assert_eq!(machine.outbox().take_bytes(), "3\n");
+    assert_eq!(machine.framing_mut().take_unsent().unwrap(), "one");
+    assert_eq!(machine.framing_mut().take_unsent(), None);
+}
+
+#[test]
+fn a_slice_is_announced_as_well() {
+    let mut machine = Machine::new(AckHandshake::default());
+    let mut out = framing::Outbox::new();
+    machine
+        .framing_mut()
+        .encode_slice(b"hello", &mut out)
+        .unwrap();
+    assert_eq!(out.take_bytes(), "5\n");
+    machine.receive(b"ok");
+    assert_eq!(machine.next_frame(), Ok(Received::Need(2)));
+    assert_eq!(machine.outbox().take_bytes(), "hello");
+}
+
+#[test]
+fn a_body_that_is_due_is_a_frame_begun() {
+    let mut machine = Machine::new(AckHandshake::default());
+    assert!(!machine.is_mid_frame());
+    machine.receive(b"1\n");
+    assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+    assert!(machine.is_mid_frame());
+    machine.receive(b"x");
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("x".into())));
+    assert!(!machine.is_mid_frame());
+    // An ack that is due is none.
+    machine.send("hi".into()).unwrap();
+    assert!(!machine.is_mid_frame());
+}
+
+#[test]
+fn after_a_refusal_nothing_is_waited_for() {
+    let mut machine = Machine::new(AckHandshake::default());
+    machine.send("hi".into()).unwrap();
+    assert!(machine.deadline().is_some());
+    machine.receive(b"no");
+    assert_eq!(machine.next_frame().unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(machine.deadline(), None);
 }

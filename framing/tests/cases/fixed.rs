@@ -1,6 +1,6 @@
 //! Frames of one size.
 
-use framing::{FixedOptions, Framing, Limits, Machine};
+use framing::{ErrorKind, Fixed, FixedOptions, Framing, Limits, Machine, Outbox};
 
 use crate::{cases, refused, script::case};
 
@@ -38,6 +38,22 @@ fn every_option_is_also_a_method() {
     let mut machine = Machine::new(framing);
     machine.send("hi".into()).unwrap();
     assert_eq!(machine.outbox().take_bytes(), "hixxx");
+    let mut out = Outbox::new();
+    machine.framing_mut().encode_slice(b"hi", &mut out).unwrap();
+    assert_eq!(out.take_bytes(), "hixxx");
+}
+
+#[test]
+fn f24_a_size_that_is_forbidden_later_is_final() {
+    let mut machine = Machine::new(Fixed::new(5).unwrap());
+    machine.framing_mut().set_max_frame(4);
+    machine.receive(b"helloworld");
+    for _ in 0..3 {
+        let error = machine.next_frame().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLong);
+        assert_eq!(error.offset(), 0);
+        assert!(!error.is_recoverable());
+    }
 }
 
 #[test]

@@ -191,6 +191,8 @@ fn what_is_in_front_of_the_length_is_read_and_written() {
         let error = machine.framing_mut().set_header(&items).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unencodable);
     }
+    let long = machine.framing_mut().set_header(&["xyz".into()]);
+    assert!(long.unwrap_err().to_string().contains("`s` takes"));
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod fixed;
 mod interleavings;
 mod json_header;
 mod length_field;
+mod limits;
+mod machine;
 mod need;
 mod netstring;
 mod new_limit;

@@ -40,6 +40,13 @@ const STREAMS: &[(&str, &[u8], &[usize])] = &[
         b"\0\0\0\x0a{\"size\":2}ab",
         &[4, 3, 2, 1, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 1],
     ),
+    ("ack-handshake", b"3\nabc", &[2, 1, 3, 2, 1]),
+    ("ack-handshake", b"3\r\nabc", &[2, 1, 1, 3, 2, 1]),
+    (
+        r#"{ type = "ack-handshake", bare = true, settle = "1h" }"#,
+        b"3\nabc",
+        &[1, 1, 3, 2, 1],
+    ),
     ("delimiter", b"ab\n", &[1, 1, 1]),
     (
         r#"{ type = "delimiter", delimiter = "abc" }"#,
@@ -53,7 +60,7 @@ const STREAMS: &[(&str, &[u8], &[usize])] = &[
     ),
     (
         r#"{ type = "delimiter", delimiter = "||", escape = "%" }"#,
-        b"a%||||",
+        b"a%|||",
         &[2, 2, 2, 2, 1],
     ),
 ];
@@ -85,6 +92,25 @@ fn what_is_missing_is_said_to_the_byte() {
             matches!(frame, Ok(Received::Frame(_))),
             "{framing}: {frame:?}"
         );
+    }
+}
+
+#[test]
+fn frames_that_are_left_at_the_end_come_first() {
+    for &(framing, stream, _) in STREAMS {
+        let factory = Registry::default().parse(framing).unwrap();
+        let mut machine = Machine::new(factory.make());
+        let times = 3;
+        machine.receive(&stream.repeat(times));
+        machine.close_input();
+        for _ in 0..times {
+            let frame = machine.next_frame();
+            assert!(
+                matches!(frame, Ok(Received::Frame(_))),
+                "{framing}: {frame:?}"
+            );
+        }
+        assert_eq!(machine.next_frame(), Ok(Received::End), "{framing}");
     }
 }
 

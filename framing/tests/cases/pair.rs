@@ -1,11 +1,13 @@
 //! Two framings in one, and the one that waits for answers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use framing::{
     AckHandshake, AckHandshakeOptions, BoxFraming, Carries, Cobs, CodecFraming, Delimiter,
-    ErrorKind, Framing, FramingCodec, Limits, Lines, Machine, Pair, Raw, Received, Registry,
-    StructHeader, Value,
+    ErrorKind, FrameError, Framing, FramingCodec, Limits, Lines, Machine, Outbox, Pair, Raw,
+    Received, Registry, Step, StructHeader, Value,
 };
 
 use tokio_util::codec::LengthDelimitedCodec;
@@ -63,6 +65,52 @@ fn its_limit_is_the_smaller_one() {
     pair.set_max_frame(4);
     assert_eq!(pair.receiver().max_frame(), 4);
     assert_eq!(pair.sender().max_frame(), 4);
+}
+
+/// Gives up at its time.
+struct Punctual(Instant);
+
+impl Framing for Punctual {
+    fn decode(&mut self, _: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+        Ok(Step::Need(1))
+    }
+
+    fn decode_eof(&mut self, _: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+        Ok(Step::End)
+    }
+
+    fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {
+        out.put(frame);
+        Ok(())
+    }
+
+    fn max_frame(&self) -> usize {
+        1
+    }
+
+    fn set_max_frame(&mut self, _: usize) {}
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.0)
+    }
+
+    fn expired(&mut self, _: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+        Err(FrameError::malformed("too late"))
+    }
+}
+
+#[test]
+fn the_one_that_reads_may_have_its_own_deadline() {
+    let now = Instant::now();
+    let due = now + Duration::from_secs(1);
+    let mut machine = Machine::new(Pair::new(Punctual(due), Cobs::default()).unwrap());
+    machine.set_now(now);
+    assert!(!machine.framing().is_interactive());
+    assert_eq!(machine.deadline(), Some(due));
+    assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+    machine.set_now(due);
+    let error = machine.next_frame().unwrap_err();
+    assert!(error.to_string().contains("too late"), "{error}");
 }
 
 #[test]

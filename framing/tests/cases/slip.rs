@@ -46,6 +46,9 @@ cases! {
         case(r#"{ type = "slip", invalid_escape = "pass", max_frame = 2, on_error = "skip" }"#)
             .read(b"\xdb\xdb\xdb\xdb\xdb\xdb\xc0a\xc0").eof()
             .gives(["too-long ? > 2 @0, skipped", "frame a", "end"]);
+    escapes_alone_are_too_long_in_time:
+        case(r#"{ type = "slip", invalid_escape = "pass", max_frame = 2 }"#)
+            .read(b"\xdb\xdb\xdb\xdb\xdb\xdb").gives(["too-long ? > 2 @0"]);
     a_passed_escape_counts_only_once_it_is_known:
         // Two escapes and two others may be two bytes; only their order tells that they are three.
         case(r#"{ type = "slip", invalid_escape = "pass", max_frame = 2, on_error = "skip" }"#)

@@ -1,0 +1,157 @@
+//! The machine around a framing: what it lends, keeps and lets go of.
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use framing::{
+    AckHandshake, LengthFieldOptions, Limits, Lines, Machine, Received, StructHeader, Unread,
+    Visited,
+};
+
+#[test]
+fn a_visitor_sends_and_sees_headers() {
+    let options = LengthFieldOptions::default().offset(1).width(1);
+    let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+    machine.receive(b"a\x01xb\x01y");
+    let mut headers = Vec::new();
+    let visited = machine.visit(|frame, replies| {
+        headers.extend(replies.header());
+        assert!(replies.is_ready());
+        let before = replies.unsent();
+        replies.send_slice(frame).unwrap();
+        assert_eq!(replies.unsent(), before + 3);
+        replies.send("z".into()).unwrap();
+        assert_eq!(replies.unsent(), before + 6);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(visited, Ok(Visited::Need(2)));
+    assert_eq!(headers, ["a".into(), "b".into()]);
+    assert_eq!(machine.unsent(), 12);
+    assert_eq!(
+        machine.outbox().take_bytes(),
+        "\0\x01x\0\x01z\0\x01y\0\x01z"
+    );
+    assert_eq!(machine.unread(), 0);
+}
+
+#[test]
+fn a_visitor_is_told_that_an_ack_is_due() {
+    let mut machine = Machine::new(AckHandshake::default());
+    machine.receive(b"1\nx");
+    let visited = machine.visit(|_, replies| {
+        assert!(replies.is_ready());
+        replies.send("a".into()).unwrap();
+        assert!(!replies.is_ready());
+        ControlFlow::Break(())
+    });
+    assert_eq!(visited, Ok(Visited::Broken));
+}
+
+#[test]
+fn what_a_visitor_has_seen_is_gone_even_if_it_breaks_or_panics() {
+    let mut machine = Machine::new(Lines::new().unwrap());
+    machine.receive(b"one\ntwo\nthree\n");
+    let visited = machine.visit(|frame, _| {
+        assert_eq!(frame, b"one");
+        ControlFlow::Break(())
+    });
+    assert_eq!(visited, Ok(Visited::Broken));
+    assert_eq!(machine.unread(), 10);
+    let visited = catch_unwind(AssertUnwindSafe(|| {
+        machine.visit(|_, _| panic!("on purpose"))
+    }));
+    assert!(visited.is_err());
+    assert_eq!(machine.unread(), 6);
+    assert!(machine.is_mid_frame());
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("three".into())));
+    assert!(!machine.is_mid_frame());
+    machine.close_input();
+    let visited = machine.visit(|_, _| ControlFlow::Continue(()));
+    assert_eq!(visited, Ok(Visited::End));
+}
+
+#[test]
+fn errors_behind_a_visit_say_where_in_the_stream() {
+    let mut machine = Machine::new(Lines::new().unwrap());
+    machine.receive(b"one\ntwo\n\xff\n");
+    let mut seen = 0;
+    let error = machine.visit(|_, _| {
+        seen += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!((error.unwrap_err().offset(), seen), (8, 2));
+}
+
+#[test]
+fn what_has_arrived_carries_on_or_is_dropped() {
+    for (unread, next) in [
+        (Unread::CarryOn, Received::Frame("hi".into())),
+        (Unread::Discard, Received::Need(4)),
+    ] {
+        let mut machine = Machine::new(Lines::new().unwrap());
+        machine.receive(b"UPGRADE\n\0\0\0\x02hi");
+        machine.next_frame().unwrap();
+        let (mut machine, _) = machine.change_framing(StructHeader::default(), unread);
+        assert_eq!(machine.next_frame(), Ok(next.clone()));
+        // Offsets go on counting.
+        machine.receive(b"\xff\xff\xff\xff");
+        assert_eq!(machine.next_frame().unwrap_err().offset(), 14);
+
+        let mut machine = Machine::new(StructHeader::default());
+        machine.receive(b"\0\0\0\x01x\0\0\0\x02hi");
+        machine.next_frame().unwrap();
+        machine.replace_framing(StructHeader::default(), unread);
+        assert_eq!(machine.next_frame(), Ok(next));
+    }
+}
+
+/// Frames up to a small size are copied out of the buffer, larger ones cut out of it.
+#[test]
+fn frames_of_any_size_are_exactly_themselves() {
+    for size in [0, 1, 255, 256, 257, 300, 70_000] {
+        let payload = vec![b'x'; size];
+        let options = LengthFieldOptions::default().offset(3).width(4);
+        let mut machine = Machine::new(options.build(Limits::new()).unwrap());
+        machine.send(payload.clone().into()).unwrap();
+        machine.send("next".into()).unwrap();
+        let wire = machine.outbox().take_bytes();
+        machine.receive(&wire);
+        assert_eq!(
+            machine.next_frame(),
+            Ok(Received::Frame(payload.clone().into()))
+        );
+        assert_eq!(machine.next_frame(), Ok(Received::Frame("next".into())));
+
+        // A mark behind the frame is no part of it.
+        let mut machine = Machine::new(Lines::new().unwrap());
+        machine.receive(&payload);
+        machine.receive(b"\nnext\n");
+        assert_eq!(machine.next_frame(), Ok(Received::Frame(payload.into())));
+        assert_eq!(machine.next_frame(), Ok(Received::Frame("next".into())));
+    }
+}
+
+#[test]
+fn there_is_room_for_a_read_and_no_more_than_has_arrived() {
+    let mut machine = Machine::new(StructHeader::default());
+    let room = |machine: &mut Machine<StructHeader>| {
+        let buffer = machine.read_buffer();
+        buffer.capacity() - buffer.len()
+    };
+    assert!((32 << 10..=128 << 10).contains(&room(&mut machine)));
+    // A header of eight megabytes buys nothing.
+    machine.receive(b"\0\x80\0\0");
+    assert_eq!(machine.next_frame(), Ok(Received::Need(8 << 20)));
+    assert!(room(&mut machine) <= 128 << 10);
+    // What has arrived does.
+    machine.receive(&vec![0; 1 << 20]);
+    assert_eq!(machine.next_frame(), Ok(Received::Need(7 << 20)));
+    assert!(room(&mut machine) >= 1 << 20);
+    machine.receive(&vec![0; 7 << 20]);
+    machine.next_frame().unwrap();
+    // And it is given back.
+    assert!(matches!(machine.next_frame(), Ok(Received::Need(4))));
+    assert!(machine.read_buffer().capacity() <= 512 << 10);
+}
