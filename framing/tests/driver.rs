@@ -287,7 +287,6 @@ async fn idleness_is_told_again_and_again_and_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-<<<<<<< HEAD
 async fn a_peer_is_not_idle_while_nobody_asks_for_its_frames() {
     let options = ConnectionOptions::new().idle_timeout(Duration::from_secs(10));
     let (mut connection, mut peer) = connection(StructHeader::default(), options);
@@ -299,7 +298,9 @@ async fn a_peer_is_not_idle_while_nobody_asks_for_its_frames() {
     let error = connection.next().await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Idle(_)), "{error}");
     assert_eq!(asked.elapsed(), Duration::from_secs(10));
-=======
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_time_limit_beyond_any_clock_is_none() {
     let options = ConnectionOptions::new()
         .frame_timeout(Duration::MAX)
@@ -312,7 +313,6 @@ async fn a_time_limit_beyond_any_clock_is_none() {
     assert!(waited.is_err());
     peer.write_all(b"i").await.unwrap();
     assert_eq!(connection.next().await.unwrap().unwrap(), "hi");
->>>>>>> be6eebfc7cbb0e60966a2c92e8809b991ea6a277
 }
 
 #[tokio::test(start_paused = true)]
