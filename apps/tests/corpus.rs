@@ -7,8 +7,12 @@
     reason = "the fuzz targets are a crate of their own"
 )]
 
+#[path = "../../framing/fuzz/src/answers.rs"]
+mod answers;
 #[path = "../../framing/fuzz/src/config.rs"]
 mod config;
+#[path = "../../framing/fuzz/src/expected.rs"]
+mod expected;
 #[path = "../../framing/fuzz/src/input.rs"]
 mod input;
 #[path = "../../framing/fuzz/src/native.rs"]

@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod ack;
+mod answers;
 pub mod config;
 pub mod decode;
+mod expected;
 mod framings;
 mod input;
 pub mod native;

@@ -8,10 +8,9 @@ use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use framing::{
-    BoxFraming, Connection, Framing, FramingFactory, Machine, Received, Registry,
+    BoxFraming, Carries, Connection, Framing, FramingFactory, Machine, Registry,
     serve::{Address, Drain, Handler, Peer},
 };
-use serde_json::Value;
 use services::{
     HandleLayer, Ping, Session, Unsupported, WhoAmI,
     client::{Client, Command},
@@ -29,7 +28,11 @@ use tokio::{
 };
 use tower::{ServiceBuilder, service_fn};
 
-use super::input::{Input, cut};
+use super::{
+    answers::Answers,
+    expected::Expected,
+    input::{Input, cut},
+};
 
 /// The first one answers its peer, and gets bytes only.
 const FRAMINGS: [&str; 6] = [
@@ -45,7 +48,7 @@ const FRAMINGS: [&str; 6] = [
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Frames to begin with: what a fuzzer would take long to find.
-const KNOWN: [&str; 24] = [
+pub const KNOWN: [&str; 24] = [
     r#"{"verb":"ping"}"#,
     r#"{"verb":"whoami"}"#,
     r#"{"verb":"login","args":{"name":"alice","password":"secret"}}"#,
@@ -85,10 +88,10 @@ pub fn run(data: &[u8]) {
     } else {
         Some(input.byte())
     };
-    let (frames, wire) = if flags & 1 == 0 {
+    let (said, wire) = if flags & 1 == 0 {
         frames(&factory, &mut input)
     } else {
-        (usize::MAX, Bytes::copy_from_slice(input.rest()))
+        (Said::Bytes, Bytes::copy_from_slice(input.rest()))
     };
     let pieces = cut(&wire, sizes);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -100,7 +103,7 @@ pub fn run(data: &[u8]) {
         let talk = async {
             match verb {
                 Some(verb) => client(&factory, verb, &pieces).await,
-                None => server(&factory, flags & 2 != 0, &pieces, frames).await,
+                None => server(&factory, flags & 2 != 0, &pieces, &said).await,
             }
         };
         timeout(FOR_EVER, talk)
@@ -109,10 +112,20 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// Frames, each a known one or any bytes, on the wire; and how many there are.
-fn frames(factory: &FramingFactory, input: &mut Input<'_>) -> (usize, Bytes) {
+/// What a server is told.
+enum Said {
+    /// Known frames alone, by their numbers.
+    Known(Vec<usize>),
+    /// So many frames.
+    Frames(usize),
+    /// Anything.
+    Bytes,
+}
+
+/// Frames, each a known one or any bytes, on the wire.
+fn frames(factory: &FramingFactory, input: &mut Input<'_>) -> (Said, Bytes) {
     let mut machine = Machine::new(factory.make());
-    let mut count = 0;
+    let (mut count, mut known) = (0, Some(Vec::new()));
     while !input.is_empty() && machine.framing().is_ready() {
         let kind = usize::from(input.byte());
         let frame = match KNOWN.get(kind) {
@@ -123,9 +136,16 @@ fn frames(factory: &FramingFactory, input: &mut Input<'_>) -> (usize, Bytes) {
                 None => Bytes::copy_from_slice(input.string()),
             },
         };
-        count += usize::from(machine.send(frame).is_ok());
+        if machine.send(frame).is_ok() {
+            count += 1;
+            known = known.filter(|_| kind < KNOWN.len()).map(|mut known| {
+                known.push(kind);
+                known
+            });
+        }
     }
-    (count, machine.outbox().take_bytes())
+    let said = known.map_or(Said::Frames(count), Said::Known);
+    (said, machine.outbox().take_bytes())
 }
 
 /// Says `pieces` and listens until the other end has closed.
@@ -149,7 +169,7 @@ async fn say(io: DuplexStream, pieces: &[&[u8]]) -> Vec<u8> {
     heard
 }
 
-async fn server(factory: &FramingFactory, login: bool, pieces: &[&[u8]], frames: usize) {
+async fn server(factory: &FramingFactory, login: bool, pieces: &[&[u8]], said: &Said) {
     let (ours, theirs) = duplex(4096);
     let connection = Connection::new(theirs, factory.make());
     let peer = Peer::new(Address::Memory(1), Address::Memory(0));
@@ -160,7 +180,22 @@ async fn server(factory: &FramingFactory, login: bool, pieces: &[&[u8]], frames:
     };
     let heard = say(ours, pieces).await;
     let ended = serving.await.expect("the server panicked");
-    answers(factory.make(), &heard, ended.is_ok(), frames);
+    let framing = factory.make();
+    // What an interactive one writes stands between answers to what we say.
+    if framing.is_interactive() {
+        return;
+    }
+    let text = framing.carries() == Carries::Text;
+    let answers = Answers::read(framing, &heard, ended.is_ok());
+    match said {
+        Said::Known(numbers) if !login => {
+            assert!(ended.is_ok(), "{numbers:?}: {ended:?}");
+            answers.check(&Expected::of(numbers, text), numbers);
+        }
+        Said::Known(numbers) => assert!(answers.heads <= numbers.len()),
+        Said::Frames(count) => assert!(answers.heads <= *count, "{answers:?} to {count}"),
+        Said::Bytes => {}
+    }
 }
 
 /// Everything that can be run or stored, without any process or disk.
@@ -215,64 +250,6 @@ fn login_server() -> impl Handler<Connection<DuplexStream, BoxFraming>> {
         async move { Ok::<_, Infallible>(stack) }
     }));
     server.before_login(8 * 1024, Duration::from_secs(10))
-}
-
-/// Each answer is a head, and what follows it if it says so; there are no more than questions.
-fn answers(framing: BoxFraming, heard: &[u8], well: bool, questions: usize) {
-    // What it writes stands between answers to what we say.
-    if framing.is_interactive() {
-        return;
-    }
-    let largest = framing.max_frame();
-    let mut machine = Machine::new(framing);
-    machine.receive(heard);
-    machine.close_input();
-    let (mut heads, mut in_body) = (0, false);
-    loop {
-        match machine.next_frame() {
-            Ok(Received::Frame(frame)) => {
-                assert!(frame.len() <= largest);
-                if in_body {
-                    in_body = !ends(&frame);
-                } else {
-                    heads += 1;
-                    in_body = opens(&frame);
-                }
-            }
-            Ok(Received::End) => break,
-            // A server that gives a connection up may leave a frame unfinished.
-            other if well => panic!("{other:?} of {}", heard.escape_ascii()),
-            _ => return,
-        }
-    }
-    assert!(heads <= questions, "{heads} answers to {questions} frames");
-    assert!(
-        !(well && in_body),
-        "a body without an end: {}",
-        heard.escape_ascii()
-    );
-}
-
-/// Whether a body follows this head.
-fn opens(frame: &[u8]) -> bool {
-    let head: Value = serde_json::from_slice(frame)
-        .unwrap_or_else(|error| panic!("{error}: {}", frame.escape_ascii()));
-    assert!(head["status"].is_string(), "{head}");
-    head["body"] == Value::Bool(true)
-}
-
-/// Whether a body's frame is its last.
-fn ends(frame: &[u8]) -> bool {
-    match frame.first() {
-        Some(b'd' | b'o' | b'e') => false,
-        Some(b'.') if frame.len() == 1 => true,
-        Some(b'.' | b'!') => {
-            let trailer: Value = serde_json::from_slice(&frame[1..]).expect("a trailer");
-            assert!(trailer.is_object(), "{trailer}");
-            true
-        }
-        _ => panic!("{} within a body", frame.escape_ascii()),
-    }
 }
 
 /// A client that asks for something, and gets `pieces` for an answer.
