@@ -106,6 +106,9 @@ cases! {
             .read(b"a;").eof().gives(["frame a;", "end"]);
     half_a_mark_where_escapes_are: case(BARS_ESCAPED).read(b"a|b|c||").eof()
         .gives(["frame a|b|c", "end"]);
+    half_a_mark_in_front_of_another:
+        case(r#"{ type = "delimiter", delimiter = ["||", ";"], escape = "\\" }"#)
+            .read(br"a|;b|\;;").eof().gives(["frame a|", "frame b|;", "end"]);
     a_long_one_with_escapes_is_skipped_in_pieces:
         case(r#"{ type = "delimiter", delimiter = "||", escape = "\\", max_frame = 4, on_error = "skip" }"#)
             .read(br"aaaaaaa\|a\\\||aaa").read(br"\||aa|a||ok||").eof()

@@ -87,7 +87,8 @@ cases! {
     f13_a_length_that_counts_the_header:
         case(COUNTS_FRAME).send(b"0123456789").read(b"\0\0\0\x0e0123456789").eof()
             .gives(["frame 0123456789", "end"]).writes(b"\0\0\0\x0e0123456789");
-    f14_and_is_less_than_it: case(COUNTS_FRAME).read(b"\0\0\0\x03").gives(["malformed @0"]).says("4");
+    f14_and_is_less_than_it: case(COUNTS_FRAME).read(b"\0\0\0\x03").gives(["malformed @0"])
+        .says("a length of 3, where 4 is the least");
     f14_or_just_as_much: case(COUNTS_FRAME).read(b"\0\0\0\x04").eof().gives(["frame ", "end"]);
     f15_the_least_adjustment_is_refused_or_malformed:
         options(&format!("width = 8, adjust = {}", i64::MIN)).read(b"\0\0\0\0\0\0\0\x05")

@@ -5,9 +5,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use bytes::Bytes;
 use framing::{
-    AckHandshake, LengthFieldOptions, Limits, Lines, Machine, Received, StructHeader, Unread,
-    Visited,
+    AckHandshake, ErrorKind, FrameError, Framing, LengthFieldOptions, Limits, Lines, Machine,
+    Outbox, Received, Step, StructHeader, Unread, Visited,
 };
 
 #[test]
@@ -82,6 +83,60 @@ fn errors_behind_a_visit_say_where_in_the_stream() {
         ControlFlow::Continue(())
     });
     assert_eq!((error.unwrap_err().offset(), seen), (8, 2));
+}
+
+/// Makes a frame of its own out of each byte, and wants more even behind the end.
+struct Own;
+
+impl Framing for Own {
+    fn decode(&mut self, input: &mut [u8], _: &mut Outbox) -> Result<Step, FrameError> {
+        Ok(match input {
+            [] => Step::Need(1),
+            _ => Step::Elsewhere { consumed: 1 },
+        })
+    }
+
+    fn decode_eof(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError> {
+        self.decode(input, out)
+    }
+
+    fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {
+        out.put(frame);
+        Ok(())
+    }
+
+    fn max_frame(&self) -> usize {
+        3
+    }
+
+    fn set_max_frame(&mut self, _: usize) {}
+
+    fn take_frame(&mut self) -> Bytes {
+        "own".into()
+    }
+}
+
+#[test]
+fn a_frame_from_elsewhere_consumes_what_it_was_made_of() {
+    let mut machine = Machine::new(Own);
+    machine.receive(b"ab");
+    for unread in [1, 0] {
+        assert_eq!(machine.next_frame(), Ok(Received::Frame("own".into())));
+        assert_eq!(machine.unread(), unread);
+    }
+    assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+}
+
+#[test]
+fn a_framing_that_wants_more_behind_the_end_is_cut_off() {
+    let mut machine = Machine::new(Own);
+    machine.receive(b"a");
+    machine.close_input();
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("own".into())));
+    for _ in 0..3 {
+        let error = machine.next_frame().unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Truncated, 1));
+    }
 }
 
 #[test]

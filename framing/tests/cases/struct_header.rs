@@ -1,5 +1,7 @@
 //! Binary lengths: F01 to F28.
 
+use framing::{Framing, Machine, Received, StructHeader, Value};
+
 use crate::{
     cases, refused,
     script::{Case, case},
@@ -147,5 +149,168 @@ fn f26_what_cannot_work_is_refused_when_it_is_built() {
         (r#"format = "I", strip = 5"#, "strip"),
     ] {
         refused(&format!(r#"{{ type = "struct-header", {options} }}"#), says);
+    }
+}
+
+/// The header that is written for one value beside the length, or `None` if it is refused.
+fn packed(code: &str, value: impl Into<Value>) -> Option<Vec<u8>> {
+    let mut machine = Machine::new(StructHeader::new(&format!("!{code}I")).unwrap());
+    machine.framing_mut().set_header(&[value.into()]).ok()?;
+    machine.send("".into()).unwrap();
+    let wire = machine.outbox().take_bytes();
+    let (item, length) = wire.split_at(wire.len() - 4);
+    assert_eq!(length, [0; 4]);
+    machine.receive(&wire);
+    machine.next_frame().unwrap();
+    Some(item.to_vec())
+}
+
+/// What is read out of one item beside the length.
+fn unpacked(code: &str, item: &[u8]) -> Value {
+    let mut machine = Machine::new(StructHeader::new(&format!("!{code}I")).unwrap());
+    machine.receive(item);
+    machine.receive(&[0; 4]);
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("".into())));
+    machine.framing().header().remove(0)
+}
+
+#[test]
+fn integers_hold_what_they_can_and_no_more() {
+    for (code, width, signed) in [
+        ("b", 1, true),
+        ("B", 1, false),
+        ("h", 2, true),
+        ("H", 2, false),
+        ("i", 4, true),
+        ("I", 4, false),
+        ("q", 8, true),
+        ("Q", 8, false),
+    ] {
+        let bits = 8 * width - u32::from(signed);
+        let (least, most) = (
+            if signed { -(1_i128 << bits) } else { 0 },
+            (1_i128 << bits) - 1,
+        );
+        for value in [least, least + 1, 0, 1, most - 1, most] {
+            let item = packed(code, Value::Int(value)).unwrap();
+            assert_eq!(
+                item,
+                value.to_be_bytes()[16 - width as usize..],
+                "{code} {value}"
+            );
+            assert_eq!(unpacked(code, &item), Value::Int(value), "{code}");
+        }
+        for value in [least - 1, most + 1, i128::MIN, i128::MAX] {
+            assert_eq!(packed(code, Value::Int(value)), None, "{code} {value}");
+        }
+        for value in [false, true] {
+            let item = packed(code, Value::Bool(value)).unwrap();
+            assert_eq!(unpacked(code, &item), Value::Int(value.into()), "{code}");
+        }
+        assert_eq!(packed(code, Value::Float(1.0)), None, "{code}");
+        assert_eq!(packed(code, "1"), None, "{code}");
+    }
+}
+
+#[test]
+fn truth_values_are_zero_or_one() {
+    for (value, item) in [
+        (Value::Bool(false), 0),
+        (Value::Bool(true), 1),
+        (Value::Int(0), 0),
+        (Value::Int(1), 1),
+        (Value::Float(0.0), 0),
+        (Value::Float(1.0), 1),
+    ] {
+        assert_eq!(packed("?", value.clone()), Some(vec![item]), "{value:?}");
+    }
+    for value in [
+        Value::Int(2),
+        Value::Int(-1),
+        Value::Float(0.5),
+        Value::Float(f64::NAN),
+        "1".into(),
+    ] {
+        assert_eq!(packed("?", value.clone()), None, "{value:?}");
+    }
+    for (item, value) in [(0, false), (1, true), (2, true), (0x80, true)] {
+        assert_eq!(unpacked("?", &[item]), Value::Bool(value));
+    }
+}
+
+#[test]
+fn strings_are_filled_up_and_never_cut() {
+    for (code, text, item) in [
+        ("3s", "", Some(&b"\0\0\0"[..])),
+        ("3s", "ab", Some(b"ab\0")),
+        ("3s", "abc", Some(b"abc")),
+        ("3s", "abcd", None),
+        ("c", "a", Some(b"a")),
+        ("c", "", None),
+        ("c", "ab", None),
+        ("3p", "", Some(b"\0\0\0")),
+        ("3p", "a", Some(b"\x01a\0")),
+        ("3p", "ab", Some(b"\x02ab")),
+        ("3p", "abc", None),
+        ("1p", "", Some(b"\0")),
+        ("1p", "a", None),
+    ] {
+        assert_eq!(packed(code, text).as_deref(), item, "{code} {text}");
+    }
+    // What stood there before is gone.
+    let mut machine = Machine::new(StructHeader::new("!4s4pI").unwrap());
+    for items in [["abcd".into(), "abc".into()], ["x".into(), "y".into()]] {
+        machine.framing_mut().set_header(&items).unwrap();
+    }
+    machine.send("".into()).unwrap();
+    let wire = machine.outbox().take_bytes();
+    assert_eq!(wire, "x\0\0\0\x01y\0\0\0\0\0\0");
+    let long = "x".repeat(255);
+    assert_eq!(
+        packed("300p", Value::Bytes(long.into())).unwrap()[..2],
+        *b"\xffx"
+    );
+    assert_eq!(packed("300p", Value::Bytes("x".repeat(256).into())), None);
+    for (item, text) in [
+        (b"\x01ab", "a"),
+        (b"\x02ab", "ab"),
+        (b"\x03ab", "ab"),
+        (b"\xffab", "ab"),
+    ] {
+        assert_eq!(unpacked("3p", item), text.into());
+    }
+    assert_eq!(unpacked("3p", b"\0ab"), "".into());
+}
+
+#[test]
+fn numbers_with_a_point_fit_or_are_refused() {
+    for (code, value, item) in [
+        ("d", 1.5, Some(1.5_f64.to_be_bytes().to_vec())),
+        ("d", 1e300, Some(1e300_f64.to_be_bytes().to_vec())),
+        ("f", 1.5, Some(1.5_f32.to_be_bytes().to_vec())),
+        ("f", 1e300, None),
+        ("f", -1e300, None),
+        (
+            "f",
+            f64::INFINITY,
+            Some(f32::INFINITY.to_be_bytes().to_vec()),
+        ),
+        ("e", 1.5, Some(vec![0x3e, 0])),
+        ("e", 65504.0, Some(vec![0x7b, 0xff])),
+        ("e", 65520.0, None),
+    ] {
+        assert_eq!(packed(code, Value::Float(value)), item, "{code} {value}");
+        if let Some(item) = item {
+            assert_eq!(unpacked(code, &item), Value::Float(value), "{code}");
+        }
+    }
+    for code in ["d", "f", "e"] {
+        assert_eq!(packed(code, Value::Int(2)), packed(code, Value::Float(2.0)));
+        assert_eq!(
+            packed(code, Value::Bool(true)),
+            packed(code, Value::Float(1.0))
+        );
+        assert!(packed(code, Value::Int(2)).is_some());
+        assert_eq!(packed(code, "2"), None);
     }
 }
