@@ -1175,6 +1175,30 @@ async fn an_answer_that_cannot_be_sent_at_all_is_let_go() {
 }
 
 #[tokio::test]
+async fn an_empty_answer_is_silence_where_that_is_wanted() {
+    for silent in [true, false] {
+        // A clone of the socket sends beside the server.
+        let socket = udp().await;
+        let address = socket.local_addr().unwrap();
+        let socket = Arc::new(socket);
+        let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
+        let server = Datagrams::new(socket.clone(), StructHeader::default()).unwrap();
+        let server = serve_datagrams(server, Shared::new(echo)).silent_when_empty(silent);
+        let counters = server.counters();
+        tokio::spawn(server.into_future());
+        let mut client = client(address).await;
+        tell(&mut client, "").await;
+        let expected = if silent { "more" } else { "" };
+        assert_eq!(ask(&mut client, "more").await, expected);
+        until(|| counters.unanswered() == u64::from(silent)).await;
+        let to = client.get_ref().local_addr().unwrap();
+        socket.send_to(b"\0\0\0\x04push", to).await.unwrap();
+        let expected = if silent { "push" } else { "more" };
+        assert_eq!(next(&mut client).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_maker_of_services_that_fails_or_panics_costs_one_request() {
     let tried = Arc::new(AtomicUsize::new(0));
     let count = tried.clone();

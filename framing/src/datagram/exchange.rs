@@ -35,6 +35,8 @@ pub(super) struct Exchange<F> {
     pub(super) packing: Arc<Packing<F>>,
     /// The largest datagram that can be sent to the peer, in bytes.
     pub(super) largest: usize,
+    /// An empty answer is none.
+    pub(super) silent: bool,
     /// The last answer could not be sent; the next one says so in its place.
     pub(super) unsendable: bool,
 }
@@ -59,6 +61,7 @@ impl<F: MakeFraming> Sink<Bytes> for Exchange<F> {
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
         let datagram = match &self.key {
             Key::Unnamed(_) => None,
+            Key::Peer(_) if self.silent && frame.is_empty() => None,
             Key::Peer(_) => match self.packing.pack(frame, self.largest) {
                 Ok(datagram) => Some(datagram),
                 Err(error) if !self.unsendable => {

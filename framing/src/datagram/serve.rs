@@ -89,6 +89,7 @@ pub fn serve_datagrams<S, F: MakeFraming, M>(
             requests: 1024,
             bytes: 16 * 1024 * 1024,
         },
+        silent: false,
         counters: Counters::default(),
         drain_timeout: Duration::from_secs(30),
         shutdown: Box::pin(future::pending()),
@@ -101,6 +102,7 @@ pub struct ServeDatagrams<S, F: MakeFraming, M> {
     datagrams: Datagrams<S, F>,
     sessions: Pipelines<M>,
     bounds: Bounds,
+    silent: bool,
     counters: Counters,
     drain_timeout: Duration,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -141,6 +143,16 @@ impl<S, F: MakeFraming, M> ServeDatagrams<S, F, M> {
     /// limit is still taken.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.bounds.bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets whether an empty answer is none: nothing is sent, and the request counts as
+    /// [unanswered](Counters::unanswered) (`false`).
+    ///
+    /// For services that must be able to be silent: an answer to what needs none, such as an
+    /// acknowledgement or an error, lets two servers answer each other without end.
+    pub fn silent_when_empty(mut self, silent: bool) -> Self {
+        self.silent = silent;
         self
     }
 
@@ -185,6 +197,7 @@ where
             datagrams,
             sessions,
             mut bounds,
+            silent,
             counters,
             drain_timeout,
             shutdown,
@@ -201,6 +214,7 @@ where
             handler: sessions,
             framing_name: packing.prototype().framing_name(),
             packing: Arc::new(packing),
+            silent,
             local: socket.local_addr(),
             most: bounds.sessions.saturating_mul(2),
             answers,

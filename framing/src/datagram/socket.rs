@@ -4,6 +4,7 @@ use std::{
     io,
     os::fd::AsFd,
     path::PathBuf,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -57,6 +58,43 @@ pub trait DatagramSocket {
 
     /// The largest datagram that can be sent to `to`, in bytes; the system may allow less.
     fn largest_sent(&self, to: &Address) -> usize;
+}
+
+/// For whoever sends through the socket as well: [`UdpSocket::send_to`] may be called beside a server
+/// or a [`Datagrams`](super::Datagrams) that holds a clone.
+impl<S: DatagramSocket + ?Sized> DatagramSocket for Arc<S> {
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Address>> {
+        (**self).poll_receive(cx, buffer)
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        datagram: &[u8],
+        to: Option<&Address>,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_send(cx, datagram, to)
+    }
+
+    fn local_addr(&self) -> Address {
+        (**self).local_addr()
+    }
+
+    fn peer_addr(&self) -> Option<Address> {
+        (**self).peer_addr()
+    }
+
+    fn largest_received(&self) -> usize {
+        (**self).largest_received()
+    }
+
+    fn largest_sent(&self, to: &Address) -> usize {
+        (**self).largest_sent(to)
+    }
 }
 
 impl DatagramSocket for UdpSocket {

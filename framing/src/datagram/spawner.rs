@@ -22,6 +22,8 @@ pub(super) struct Spawner<F, H> {
     pub(super) handler: H,
     pub(super) framing_name: Arc<str>,
     pub(super) packing: Arc<Packing<F>>,
+    /// An empty answer is not sent.
+    pub(super) silent: bool,
     pub(super) local: Address,
     /// The most tasks at once: one for each session, and as many that are just ending.
     pub(super) most: usize,
@@ -62,6 +64,7 @@ impl<F: MakeFraming, H: Handler<Exchange<F>>> Spawner<F, H> {
             answers: self.answers.clone(),
             packing: self.packing.clone(),
             largest,
+            silent: self.silent,
             unsendable: false,
         };
         // A session ends once its requests do: everything taken is answered, so no `Drain` is
