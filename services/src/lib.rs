@@ -69,9 +69,11 @@
 //! - `login/`, `exec/`, `files/`: each with its `layer.rs`, and below it the traits that others can implement.
 //! - `native/`: requests and responses in frames, both sides.
 //! - `client/`: the verbs as an async API.
+//! - `chat/`: messages in datagrams, and the directory that passes them on.
 
 pub mod audit;
 mod body;
+pub mod chat;
 pub mod client;
 pub mod escape;
 pub mod exec;
