@@ -1,4 +1,4 @@
-//! The programs `framed`, `frame` and `tour`, and what they are put together from.
+//! The programs `framed`, `frame`, `chat` and `tour`, and what they are put together from.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -10,9 +10,11 @@
 //! | `account.rs` | `framed account …` |
 //! | `terminal.rs` | passwords and log lines |
 //! | `frame/` | the client |
+//! | `chat/` | chat over UDP |
 //! | `tour/` | everything in one command |
 
 pub mod account;
+pub mod chat;
 pub mod check;
 pub mod config;
 pub mod first_start;

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 /// Reads lines; the line feed, and a carriage return in front of it, are not part of them.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: R,
     line: Vec<u8>,
     /// How many lines have been read.
@@ -14,7 +14,7 @@ pub(super) struct Lines<R> {
 
 /// Why there is no line.
 #[derive(Debug)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     /// It is over the limit; what follows is its rest.
     TooLong,
     Io(io::Error),
@@ -22,7 +22,7 @@ pub(super) enum LineError {
 
 impl<R: BufRead> Lines<R> {
     /// Lines of at most `most` bytes.
-    pub(super) fn new(reader: R, most: usize) -> Self {
+    pub(crate) fn new(reader: R, most: usize) -> Self {
         Self {
             reader,
             line: Vec::new(),
@@ -32,7 +32,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line; at the end, none.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
         self.line.clear();
         self.number += 1;
         let most = (self.most as u64).saturating_add(2);
@@ -54,12 +54,12 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// What the lines are read from.
-    pub(super) fn reader(&self) -> &R {
+    pub(crate) fn reader(&self) -> &R {
         &self.reader
     }
 
     /// The number of the line last read, from 1.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 }

@@ -27,7 +27,7 @@ mod hex;
 mod inspect;
 mod interrupt;
 mod landing;
-mod lines;
+pub(crate) mod lines;
 mod listing;
 mod manual;
 mod mask;

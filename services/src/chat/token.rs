@@ -1,6 +1,6 @@
 //! What proves that a name is one's own.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, io, str::FromStr};
 
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -17,9 +17,9 @@ impl Token {
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    pub fn random() -> io::Result<Self> {
         let mut bytes = [0; Self::LENGTH / 2];
-        getrandom::fill(&mut bytes)?;
+        getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self(hex(&bytes).into()))
     }
 
