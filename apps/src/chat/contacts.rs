@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_read_and_what_is_wrong_with_it_is_said() {
-        let contacts = Contacts::parse("小明 = \"127.0.0.1:9\"\nb = \"[::1]:8\"").unwrap();
+        let contacts = Contacts::parse("\"小明\" = \"127.0.0.1:9\"\nb = \"[::1]:8\"").unwrap();
         assert_eq!(contacts.names(), "小明, b");
         assert_eq!(contacts.find("b"), "[::1]:8".parse().ok());
         assert_eq!(contacts.find("127.0.0.1:7"), "127.0.0.1:7".parse().ok());
