@@ -566,3 +566,187 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         );
     }
 }
+
+#[test]
+fn a_client_in_python_written_after_the_page_speaks_to_ours() {
+    if !python() {
+        return;
+    }
+    let folder = folder();
+    let (_server, at) = directory(folder.path(), &[]);
+    let mut bob = Running::start(chat(folder.path(), &["join", "bob", "--server", &at]));
+    bob.note();
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python/chat.py");
+    for round in 0..3 {
+        let mut python = Command::new("python3");
+        python
+            .arg(&client)
+            .args([&at, &format!("carol{round}"), "bob", "你好 \"bob\""]);
+        python.env("PYTHONIOENCODING", "utf-8");
+        let carol = Running::start(python);
+        assert_eq!(
+            bob.line(),
+            format!("A message from [carol{round}]: 你好 \"bob\"")
+        );
+        assert_eq!(carol.line(), "shown");
+        let long = "长".repeat(2000);
+        bob.types(&long);
+        assert_eq!(carol.line(), format!("bob: '{long}'"));
+        assert_eq!(carol.end(), 0);
+    }
+    assert_eq!(bob.end(), 0);
+}
+
+/// A person at a terminal: types half a line, is written to, types the rest, and presses Ctrl-C.
+const PERSON: &str = r#"
+import os, pty, select, socket, sys, termios, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvpe(sys.argv[1], [sys.argv[1], 'listen', '--bind', '127.0.0.1:0'], dict(os.environ, TERM='xterm'))
+seen = b''
+def until(mark):
+    global seen
+    end = time.monotonic() + 15
+    while mark not in seen:
+        assert time.monotonic() < end, (mark, seen)
+        if select.select([fd], [], [], 0.1)[0]:
+            seen += os.read(fd, 65536)
+    rest = seen.split(mark, 1)[1]
+    seen = b''
+    return rest
+modes = termios.tcgetattr(fd)
+port = b''
+start = until(b'listening on udp://127.0.0.1:')
+seen = start
+end = time.monotonic() + 15
+while b'> ' not in seen and time.monotonic() < end:
+    seen += os.read(fd, 65536)
+port = int(seen.split(b'\r')[0])
+seen = b''
+peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+peer.settimeout(15)
+os.write(fd, b'half a li')
+until(b'half a li')
+peer.sendto(b'hello', ('127.0.0.1', port))
+until(b']: \x1b[1;44mhello\x1b[0m\r\n')
+# The prompt and what was typed stand below it again.
+seen = b''
+os.write(fd, b'ne\r')
+assert peer.recv(100) == b'half a line'
+os.write(fd, b'\x03')
+assert os.waitpid(pid, 0)[1] == 0
+assert termios.tcgetattr(fd) == modes, 'the terminal is not as it was'
+print('all is well')
+"#;
+
+#[test]
+fn at_a_terminal_a_message_does_not_tear_the_line_that_is_typed() {
+    if !python() {
+        return;
+    }
+    let folder = folder();
+    let mut person = script(folder.path(), PERSON);
+    person
+        .arg(env!("CARGO_BIN_EXE_chat"))
+        .env_remove("NO_COLOR")
+        .env("LC_ALL", "C.UTF-8");
+    let output = run(person, "");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "all is well\n",
+        "{}",
+        told(&output)
+    );
+}
+
+/// The commands of a page, block by block.
+fn commands(page: &str) -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(page);
+    let text = fs::read_to_string(path).unwrap();
+    let blocks = text.split("```sh\n").skip(1);
+    blocks
+        .map(|block| {
+            block
+                .split("```")
+                .next()
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_command_of_the_pages_works_as_it_stands() {
+    let blocks = commands("chat.md");
+    assert_eq!(
+        blocks,
+        commands("chat.zh-CN.md"),
+        "both pages have the same commands"
+    );
+    assert_eq!(blocks.len(), 2);
+    let folder = folder();
+    let program = Path::new(env!("CARGO_BIN_EXE_chat")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let free = || {
+        UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string()
+    };
+    let (plain, server) = (free(), free());
+    for block in blocks {
+        let start = |line: &String| {
+            let line = line
+                .replace("127.0.0.1:8081", &plain)
+                .replace("127.0.0.1:8090", &server);
+            let mut shell = chat(folder.path(), &[]);
+            let environment: Vec<_> = shell
+                .get_envs()
+                .map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned)))
+                .collect();
+            shell = Command::new("sh");
+            for (name, value) in environment {
+                match value {
+                    Some(value) => shell.env(name, value),
+                    None => shell.env_remove(name),
+                };
+            }
+            // So that it is the program itself that is ended at the end.
+            let line = if line.starts_with("chat ") {
+                format!("exec {line}")
+            } else {
+                line
+            };
+            shell
+                .args(["-c", &line])
+                .env("PATH", &path)
+                .current_dir(folder.path());
+            Running::start(shell)
+        };
+        let (last, others) = block.split_last().unwrap();
+        let mut shown = Vec::new();
+        for line in others {
+            let running = start(line);
+            // Until it is ready.
+            if line.contains(" join ") {
+                running.note()
+            } else {
+                running.line()
+            };
+            shown.push(running);
+        }
+        let last = start(last);
+        let receiver = shown.last().unwrap();
+        let line = receiver.line();
+        assert!(
+            line.starts_with("A message from [") && line.ends_with("]: hello"),
+            "{line}"
+        );
+        assert_eq!(last.end(), 0);
+    }
+}

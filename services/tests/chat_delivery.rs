@@ -284,3 +284,41 @@ fn a_client_that_moves_to_another_address_loses_nothing() {
     let expected: Vec<_> = (0..100).map(|round| round.to_string()).collect();
     assert_eq!(world.texts(ben, "ann"), expected);
 }
+
+#[test]
+fn svc_g4_an_item_that_comes_again_is_passed_over_and_one_too_early_too() {
+    let mut world = World::new(Weather::FAIR);
+    let ann = world.add("ann");
+    world.record = Some(Vec::new());
+    world.run(MINUTE, World::all_joined);
+    world.pass(Duration::from_secs(3));
+    let now = world.now;
+    let mut got = 0;
+    for items in [&[1, 1, 2, 1][..], &[2, 3, 5], &[1, 2, 3, 4]] {
+        // The question for mail that is open.
+        let packets = world.record.as_ref().unwrap();
+        let asked = packets
+            .iter()
+            .rev()
+            .map(|packet| String::from_utf8(packet.object.to_vec()).unwrap());
+        let poll = asked
+            .into_iter()
+            .find(|text| text.contains(r#""op":"poll""#))
+            .unwrap();
+        assert!(poll.contains(&format!(r#""got":{got}"#)), "{poll}");
+        let id: serde_json::Value = serde_json::from_str(&poll).unwrap();
+        let mail: Vec<_> = items
+            .iter()
+            .map(|n| serde_json::json!({ "n": n, "from": "ben", "text": n.to_string() }))
+            .collect();
+        let answer = serde_json::json!({ "id": id["id"], "is": "mail", "mail": mail });
+        world.people[ann]
+            .client
+            .receive(answer.to_string().as_bytes(), now);
+        world.run(Duration::ZERO, |_| false);
+        got = items
+            .iter()
+            .fold(got, |got, n| if *n == got + 1 { *n } else { got });
+    }
+    assert_eq!(world.texts(ann, "ben"), ["1", "2", "3", "4"]);
+}

@@ -217,6 +217,11 @@ mod tests {
     fn svc_g7_what_does_not_fit_is_refused_with_its_size_and_the_limit() {
         assert_eq!(plain_message(""), Err(PlainError::Empty));
         assert_eq!(plain_message(&"x".repeat(1024)).unwrap().len(), 1024);
+        let bytes = 1025;
+        assert_eq!(
+            plain_message(&"x".repeat(bytes)),
+            Err(PlainError::TooLong { bytes })
+        );
         let error = plain_message(&"语".repeat(342)).unwrap_err();
         assert!(error.to_string().contains("1026 bytes"), "{error}");
         assert!(error.to_string().contains("1024 at most"), "{error}");

@@ -361,7 +361,7 @@ impl Client {
         self.phase = Phase::Joined;
         self.session = session;
         self.control = None;
-        if self.epoch.as_ref() == Some(&epoch) {
+        if self.epoch.is_some() {
             self.outgoing.resume(next, now);
         } else {
             let forgotten = self.outgoing.forgotten(next);
