@@ -43,7 +43,7 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), Failure> {
     let token = token_file::read_or_make(&path)?;
     let datagrams = connect(args.server).await?;
     let mut chance = [0; 4];
-    getrandom::fill(&mut chance).map_err(|error| Failure::chance(error))?;
+    getrandom::fill(&mut chance).map_err(Failure::chance)?;
     let chance = u32::from_ne_bytes(chance);
     let mut member = Member {
         server: args.server,

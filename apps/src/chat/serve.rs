@@ -23,7 +23,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut ending = Ending::new(None)?;
     let most = args.max_names as usize;
     let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| Failure::chance(error))?;
+    getrandom::fill(&mut key).map_err(Failure::chance)?;
     let options = DirectoryOptions::default().most_names(most);
     let mut directory = Directory::new(options, key, std::time::Instant::now());
     if let Some(path) = &args.names {

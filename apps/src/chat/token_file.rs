@@ -41,7 +41,7 @@ fn make(path: &Path, what: &str) -> Result<Token, Failure> {
             .create(folder)
             .map_err(failed)?;
     }
-    let token = Token::random().map_err(|error| failed(error))?;
+    let token = Token::random().map_err(failed)?;
     // If two begin at once, one of them made it and the other says so.
     let mut file = fs::OpenOptions::new()
         .write(true)

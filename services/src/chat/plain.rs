@@ -39,7 +39,7 @@ const WAITING: usize = 4096;
 pub fn plain_message(text: &str) -> Result<Bytes, PlainError> {
     match text.len() {
         0 => Err(PlainError::Empty),
-        ..=MAX_PLAIN => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        1..=MAX_PLAIN => Ok(Bytes::copy_from_slice(text.as_bytes())),
         bytes => Err(PlainError::TooLong { bytes }),
     }
 }

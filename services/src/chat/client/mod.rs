@@ -191,7 +191,7 @@ impl Client {
     pub fn say(&mut self, to: &PeerName, text: &str) -> Result<MessageId, SayError> {
         match text.len() {
             0 => Err(SayError::Empty),
-            ..=MAX_TEXT => {
+            1..=MAX_TEXT => {
                 self.last_message += 1;
                 let id = MessageId(self.last_message);
                 self.outgoing.put(id, to.clone(), text);
@@ -361,7 +361,7 @@ impl Client {
         self.phase = Phase::Joined;
         self.session = session;
         self.control = None;
-        if self.epoch.is_some() {
+        if self.epoch.as_ref() == Some(&epoch) {
             self.outgoing.resume(next, now);
         } else {
             let forgotten = self.outgoing.forgotten(next);
