@@ -121,7 +121,8 @@ fn python() -> bool {
     let found = Command::new("python3").arg("--version").output().is_ok();
     if !found {
         // Written past the test harness, which would swallow it.
-        writeln!(io::stderr(), "SKIPPED: there is no python3 here").unwrap();
+        let mut out = io::stderr();
+        writeln!(out, "SKIPPED: there is no python3 here").unwrap();
     }
     found
 }
