@@ -1,8 +1,4 @@
 //! The client of a directory: a state machine without I/O and clock.
-//!
-//! What arrives goes into [`Client::receive`]; then [`transmit`](Client::transmit) gives what is to be sent,
-//! [`event`](Client::event) what has happened, each until there is no more, and [`deadline`](Client::deadline)
-//! when to ask again if nothing arrives.
 
 mod outgoing;
 mod repeat;
@@ -133,7 +129,11 @@ enum Phase {
     Over,
 }
 
-/// A client of a directory; see the [module](self).
+/// A client of a directory: a state machine without I/O and clock.
+///
+/// What arrives goes into [`receive`](Self::receive); then [`transmit`](Self::transmit) gives what is to be
+/// sent and [`event`](Self::event) what has happened, each until there is no more, and
+/// [`deadline`](Self::deadline) when to ask again if nothing arrives.
 #[derive(Debug)]
 pub struct Client {
     name: PeerName,

@@ -131,7 +131,9 @@ struct UnderWay {
     to: PeerName,
 }
 
-/// A directory of names; see the [module](self).
+/// A directory of names: a state machine without I/O and clock.
+///
+/// [`handle`](Self::handle) takes a datagram, its sender and the time, and gives at most one answer.
 pub struct Directory {
     options: DirectoryOptions,
     key: [u8; 32],
