@@ -1,4 +1,4 @@
-//! The programs `framed`, `frame` and `tour`, and what they are put together from.
+//! The programs `framed`, `frame`, `tour` and `sticky`, and what they are put together from.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `terminal.rs` | passwords and log lines |
 //! | `frame/` | the client |
 //! | `tour/` | everything in one command |
+//! | `sticky/` | sticky packets on real sockets, and each framing's cure |
 
 pub mod account;
 pub mod check;
@@ -19,5 +20,6 @@ pub mod first_start;
 pub mod frame;
 pub mod server;
 pub mod stack;
+pub mod sticky;
 pub mod terminal;
 pub mod tour;
