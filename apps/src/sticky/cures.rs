@@ -196,7 +196,9 @@ impl Trial {
                 .zip(&self.frames)
                 .all(|(message, frame)| {
                     let padding = frame.strip_prefix(&message.content[..]);
-                    padding.is_some_and(|padding| padding.iter().all(|byte| *byte == PAD))
+                    padding.is_some_and(|padding| {
+                        padding.iter().all(|byte| Some(byte) == padding.first())
+                    })
                 })
     }
 

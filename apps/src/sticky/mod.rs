@@ -271,14 +271,21 @@ fn costs(cure: &Cure, lang: Lang) -> [String; 6] {
         .short
         .record
         .calls(tape::Side::Server, tape::Call::Recv);
-    let kept = cure.short.keeps_boundaries() && cure.long.keeps_boundaries();
+    let mut carried = [&cure.short, &cure.long]
+        .into_iter()
+        .filter(|trial| trial.refused.is_none())
+        .peekable();
+    let kept = match carried.peek() {
+        None => "–",
+        Some(_) => lang.kept_shortly(carried.all(cures::Trial::keeps_boundaries)),
+    };
     [
         cure.name.clone(),
         bytes(&cure.short),
         bytes(&cure.long),
         cure.short.record.round_trips().to_string(),
         reads.filter(|event| !event.is_end()).count().to_string(),
-        lang.kept_shortly(kept).to_owned(),
+        kept.to_owned(),
     ]
 }
 
