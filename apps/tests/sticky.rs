@@ -619,6 +619,34 @@ fn both_pages_tell_the_same_commands_and_show_the_same_pictures() {
     assert_eq!(english, chinese);
 }
 
+#[test]
+fn the_costs_that_the_pages_tell_are_those_of_the_sockets() {
+    let report = report(&["--runs", "0"]);
+    for (page, _) in PAGES {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for framing in all(&report["framings"]) {
+            let name = framing["name"].as_str().unwrap();
+            let begin = format!("| `{name}`");
+            let rows = text.lines().filter(|line| line.starts_with(&begin));
+            let [row] = rows.collect::<Vec<_>>()[..] else {
+                panic!("{page}: not one row for {name}");
+            };
+            let cells: Vec<_> = row.trim_end_matches(" |").split(" | ").collect();
+            let [short, long] = [0, 1].map(|trial| &framing["trials"][trial]);
+            let told = |value: &Value| number(value).to_string();
+            assert_eq!(cells[1], told(&short["overhead_bytes"]), "{page}: {row}");
+            assert_eq!(cells[2], told(&long["overhead_bytes"]), "{page}: {row}");
+            assert_eq!(cells[3], told(&short["round_trips"]), "{page}: {row}");
+            let kept = short["boundaries_kept"] == true && long["boundaries_kept"] == true;
+            assert_eq!(
+                kept,
+                ["kept", "保住了"].contains(&cells[4]),
+                "{page}: {row}"
+            );
+        }
+    }
+}
+
 /// What a picture says, whatever the times.
 fn said(picture: &str) -> Vec<&str> {
     let mut texts: Vec<_> = picture

@@ -55,8 +55,8 @@
 //!
 //! In the repository's `docs/`: `which-framing.md`, a table to choose by, and what each costs;
 //! `write-your-own.md`; `coming-from.md`, from tokio-util, tokio-tower, Netty or Erlang;
-//! `speak-it.md`, the server's dialect by hand and from Python; `protocol.md`, that dialect;
-//! `testing.md`, how all of it is tested.
+//! `sticky-packets.md`, what all of this is against; `speak-it.md`, the server's dialect by hand and
+//! from Python; `protocol.md`, that dialect; `testing.md`, how all of it is tested.
 //!
 //! # Cancel safety
 //!

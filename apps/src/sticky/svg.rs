@@ -284,14 +284,33 @@ fn draw_piece(
     let middle = y + BAR / 2.0 + 4.5;
     if scale.one_by_one {
         let mut at = x;
+        let mut after_hex = false;
         for cell in cells(&piece.bytes) {
             let wide = scale.cell(&cell);
-            let (kind, text) = match cell {
-                Cell::Letter(letter) => ("c", letter.to_string()),
-                Cell::Hex(digits) => ("c x", digits),
+            let (kind, size, text) = match cell {
+                Cell::Letter(letter) => ("c", 14.0, letter.to_string()),
+                Cell::Hex(digits) => ("c x", 10.5, digits),
             };
-            let class = format!("{kind} {class}t");
-            put(body, at + wide / 2.0, middle, &class, &text);
+            let is_hex = kind == "c x";
+            if is_hex && after_hex {
+                // Two digits are a byte, and not four.
+                let _ = write!(
+                    body,
+                    "<rect class=\"g\" x=\"{}\" y=\"{y}\" width=\"1\" height=\"{BAR}\"/>",
+                    round(at - 0.9)
+                );
+            }
+            after_hex = is_hex;
+            let size = match scale.factor < 1.0 {
+                true => format!(" style=\"font-size:{}px\"", round(size * scale.factor)),
+                false => String::new(),
+            };
+            let _ = write!(
+                body,
+                "<text x=\"{}\" y=\"{middle}\" class=\"{kind} {class}t\"{size}>{}</text>",
+                round(at + wide / 2.0),
+                escaped(&text)
+            );
             at += wide;
         }
     } else if width > 56.0 {
