@@ -115,13 +115,23 @@ pub(super) fn waiting(socket: impl AsFd) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-/// Waits until `bytes` wait in the input buffer, or `limit` has passed; says how many there are.
+/// Waits until `bytes` wait in the input buffer, or no more have come for as long as `limit`; says how
+/// many there are.
 pub(super) fn wait_for(socket: impl AsFd, bytes: usize, limit: Duration) -> io::Result<usize> {
-    let began = Instant::now();
+    let (mut last, mut since) = (0, Instant::now());
     loop {
         let there = waiting(&socket)?;
-        if there >= bytes || began.elapsed() >= limit {
+        // A sender that has not begun has not run yet: it cannot want for room.
+        let limit = if there == 0 {
+            limit.max(PATIENCE)
+        } else {
+            limit
+        };
+        if there >= bytes || since.elapsed() >= limit {
             return Ok(there);
+        }
+        if there > last {
+            (last, since) = (there, Instant::now());
         }
         thread::sleep(Duration::from_millis(1));
     }
