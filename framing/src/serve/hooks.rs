@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use super::{Address, BoxError, Peer, Serve};
+use super::{BoxError, Peer, Serve};
 
 type OnConnect = Box<dyn Fn(&Peer) -> Result<(), BoxError> + Send + Sync>;
 type OnClose = Arc<dyn Fn(&Peer, &Closed) + Send + Sync>;
@@ -129,7 +129,6 @@ impl Hooks {
     /// Waits for the end of a connection that begins now.
     pub(super) fn watch(&self, peer: &Peer) -> Watch {
         Watch {
-            remote: peer.remote.clone(),
             watched: self.on_close.as_ref().map(|hook| Watched {
                 hook: hook.clone(),
                 peer: peer.clone(),
@@ -142,8 +141,6 @@ impl Hooks {
 
 /// Calls the hook when it is dropped, which a connection's task cannot avoid.
 pub(super) struct Watch {
-    /// For the log, which has no span of the connection unless it is as fine as `debug`.
-    remote: Address,
     watched: Option<Watched>,
 }
 
@@ -163,11 +160,11 @@ impl Watch {
                 Ending::Clean
             }
             Ok(Err(error)) => {
-                info!(peer = %self.remote, error, "closed");
+                info!(error, "closed");
                 Ending::Failed(error)
             }
             Err(_) => {
-                error!(peer = %self.remote, "the connection's task panicked");
+                error!("the connection's task panicked");
                 Ending::Panicked
             }
         };

@@ -31,7 +31,7 @@ use tokio::{
     time::timeout,
 };
 use tower_service::Service;
-use tracing::{Instrument, debug_span, error, warn};
+use tracing::{Instrument, error, error_span, warn};
 
 pub use call::Failure;
 pub use drain::Drain;
@@ -300,7 +300,8 @@ where
                 continue;
             }
             let mut watch = self.hooks.watch(&peer);
-            let span = debug_span!("connection", peer = %peer.remote);
+            // Of the highest level, so that whatever is logged inside names the peer.
+            let span = error_span!("connection", peer = %peer.remote);
             // A handler that panics before it has a future costs its own connection only.
             let handled = catch_unwind(AssertUnwindSafe(|| {
                 let connection = Connection::new(io, self.framing.make_framing())
@@ -310,7 +311,7 @@ where
             let handled = match handled {
                 Ok(handled) => handled,
                 Err(panic) => {
-                    watch.ended(Err(panic));
+                    span.in_scope(|| watch.ended(Err(panic)));
                     continue;
                 }
             };

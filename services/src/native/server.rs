@@ -131,7 +131,10 @@ where
             };
             let result = served.run(&drain, pin!(deadline)).await;
             served.session.hang_up();
-            if result.is_ok() {
+            // Behind a frame that cannot be read the peer may still wait for answers to those before.
+            let unreadable =
+                |error: &_| matches!(error, NativeError::Connection(framing::Error::Frame(_)));
+            if result.as_ref().err().is_none_or(unreadable) {
                 served.close().await;
             }
             Ok(result?)
