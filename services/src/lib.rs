@@ -73,6 +73,9 @@
 pub mod audit;
 mod body;
 pub mod client;
+mod clock;
+pub mod course;
+mod dialect;
 pub mod escape;
 pub mod exec;
 mod fields;
@@ -87,6 +90,7 @@ mod trace;
 mod whoami;
 
 pub use body::{Body, BodyError, BodySender, Part, Unread};
+pub use clock::{Clock, ClockFormatError};
 pub use fields::{FieldError, Fields};
 pub use handle::{Handle, HandleFuture, HandleLayer, HandleOrPass, HasVerb, Unsupported};
 pub use message::{Authed, Code, Request, Response, Status, Verb};

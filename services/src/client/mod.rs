@@ -18,20 +18,23 @@
 //! # Ok(()) }
 //! ```
 
+mod clock;
 mod exec;
 mod files;
 
 use framing::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use clock::{Tick, Ticks};
 pub use exec::{Command, Exec, ExecInput};
 pub use files::{Download, Listing, RemoteFile, Uploaded};
 
 use crate::{
-    Body, BodyError, Code, FieldError, Fields, Status, Verb,
+    Body, BodyError, Code, FieldError, Fields, Part, Status, Verb,
+    course::{CourseCaller, CourseError, CourseReply},
     escape::escaped,
     login::{Password, Right},
-    native::{CallError, Caller, Reply, Unsuitable},
+    native::{self, CallError, Caller, Unsuitable},
 };
 
 /// Why something a client asked for was not done.
@@ -44,6 +47,9 @@ pub enum ClientError {
     /// The connection is lost, or the server does not keep to the dialect.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The same of a script's server.
+    #[error("{}", escaped(&.0.to_string()).limit(1024))]
+    Course(#[from] CourseError),
     /// The end of what was to come never came.
     #[error("{}", escaped(&.0.to_string()).limit(1024))]
     Body(BodyError),
@@ -74,6 +80,10 @@ impl ClientError {
     pub fn is_connection_lost(&self) -> bool {
         match self {
             Self::Call(error) => !matches!(error, CallError::TooLong { .. }),
+            Self::Course(error) => matches!(
+                error,
+                CourseError::Closed | CourseError::Connection(_) | CourseError::OutOfStep
+            ),
             Self::Body(error) => *error == BodyError::ConnectionLost,
             _ => false,
         }
@@ -99,7 +109,14 @@ pub struct Account {
 /// A connection to a server, one request at a time.
 #[derive(Debug)]
 pub struct Client {
-    caller: Caller,
+    speaks: Speaks,
+}
+
+/// The dialect of a connection.
+#[derive(Debug)]
+enum Speaks {
+    Native(Caller),
+    Course(CourseCaller),
 }
 
 impl Client {
@@ -110,8 +127,23 @@ impl Client {
         F: Framing + Send + 'static,
     {
         Ok(Self {
-            caller: Caller::new(io, framing)?,
+            speaks: Speaks::Native(Caller::new(io, framing)?),
         })
+    }
+
+    /// Whether another request can be made on this connection.
+    pub fn is_open(&self) -> bool {
+        match &self.speaks {
+            Speaks::Native(caller) => caller.is_open(),
+            Speaks::Course(caller) => caller.is_open(),
+        }
+    }
+
+    /// Says good-bye where the dialect has a word for it, and closes the connection.
+    pub async fn leave(self) {
+        if let Speaks::Course(caller) = self.speaks {
+            caller.leave().await;
+        }
     }
 
     /// Sends any request; for the verbs of other services than these.
@@ -123,7 +155,10 @@ impl Client {
         arguments: Fields,
         body: Body,
     ) -> Result<Reply<'_>, ClientError> {
-        let reply = self.caller.call(verb, arguments, body).await?;
+        let reply = match &mut self.speaks {
+            Speaks::Native(caller) => Reply::Native(caller.call(verb, arguments, body).await?),
+            Speaks::Course(caller) => Reply::Course(caller.call(verb, arguments, body).await?),
+        };
         if reply.status().is_ok() {
             Ok(reply)
         } else {
@@ -156,6 +191,61 @@ impl Client {
     /// Asks who one is.
     pub async fn whoami(&mut self) -> Result<Account, ClientError> {
         account(&self.ask(Verb::WHOAMI, Fields::new()).await?)
+    }
+}
+
+impl From<CourseCaller> for Client {
+    /// Speaks to a script's server.
+    fn from(caller: CourseCaller) -> Self {
+        Self {
+            speaks: Speaks::Course(caller),
+        }
+    }
+}
+
+/// The response to a call: its head, and its body to be read part by part.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reply<'a> {
+    /// In the native dialect.
+    Native(native::Reply<'a>),
+    /// Of a script's server.
+    Course(CourseReply<'a>),
+}
+
+impl Reply<'_> {
+    /// How it went.
+    pub fn status(&self) -> &Status {
+        match self {
+            Self::Native(reply) => reply.status(),
+            Self::Course(reply) => reply.status(),
+        }
+    }
+
+    /// What else the head says.
+    pub fn details(&self) -> &Fields {
+        match self {
+            Self::Native(reply) => reply.details(),
+            Self::Course(reply) => reply.details(),
+        }
+    }
+
+    /// Whether parts are still to come.
+    pub fn has_body(&self) -> bool {
+        match self {
+            Self::Native(reply) => reply.has_body(),
+            Self::Course(reply) => reply.has_body(),
+        }
+    }
+
+    /// The next part of the body; `None` after [`Part::End`], an error, or without a body.
+    ///
+    /// Cancel safe, as long as the reply itself is kept.
+    pub async fn next(&mut self) -> Option<Result<Part, BodyError>> {
+        match self {
+            Self::Native(reply) => reply.next().await,
+            Self::Course(reply) => reply.next().await,
+        }
     }
 }
 
