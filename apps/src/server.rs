@@ -4,11 +4,11 @@ use std::{convert::Infallible, io, net::SocketAddr};
 
 use anyhow::Context;
 use framing::{
-    Budget, ConnectionOptions,
-    serve::{Address, Listener, Tcp, Unix, serve_with},
+    BoxFraming, Budget, Connection, ConnectionOptions, FramingFactory,
+    serve::{Address, Handler, Listener, Tcp, Unix, serve_with},
 };
 use futures_util::future::join_all;
-use services::{Session, native::NativeServer};
+use services::{Session, course::CourseServer, native::NativeServer};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 use tower::service_fn;
@@ -61,9 +61,10 @@ impl Server {
                 .with_context(|| format!("cannot listen on {}", listen.address))?;
             let names: Vec<_> = config.services(listen).iter().map(|s| s.as_str()).collect();
             let announcement = format!(
-                "listening on {} ({}, native: {})",
+                "listening on {} ({}, {}: {})",
                 socket.local_addr(),
-                listen.framing.factory.name(),
+                framing_name(listen),
+                listen.dialect,
                 names.join(" ")
             );
             listeners.push(Bound {
@@ -128,6 +129,25 @@ impl Server {
     }
 }
 
+/// The framing of a listener, as it is announced.
+fn framing_name(listen: &Listen) -> String {
+    match &listen.framing {
+        Some(framing) => framing.factory.name().to_owned(),
+        None => course(listen, ()).framing().name().to_owned(),
+    }
+}
+
+/// The dialects of the course, where the listener speaks those.
+fn course<M>(listen: &Listen, make: M) -> CourseServer<M> {
+    let server = CourseServer::new(make)
+        .login(listen.course_login())
+        .encoding(listen.encoding.unwrap_or_default());
+    match listen.course_dialect() {
+        Some(dialect) => server.then(dialect),
+        None => server,
+    }
+}
+
 /// Serves one listener: from here on a stage is a type.
 async fn serve<L>(
     listener: L,
@@ -143,20 +163,53 @@ async fn serve<L>(
         let stack = stack.clone();
         async move { Ok::<_, Infallible>(stack) }
     });
-    let mut dialect = NativeServer::new(make);
-    if listen.identity.is_none() {
+    let before_login = listen.identity.is_none().then(|| {
         let frame = usize::try_from(limits.frame_before_login.0).unwrap_or(usize::MAX);
-        dialect = dialect.before_login(frame, limits.login_deadline.0);
+        (frame, limits.login_deadline.0)
+    });
+    let stop = async move {
+        // An error means that the server itself is gone.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    match &listen.framing {
+        Some(framing) => {
+            let mut dialect = NativeServer::new(make);
+            if let Some((frame, deadline)) = before_login {
+                dialect = dialect.before_login(frame, deadline);
+            }
+            let factory = framing.factory.clone();
+            run(listener, dialect, factory, listen, limits, connection, stop).await;
+        }
+        None => {
+            let mut dialect = course(listen, make);
+            if let Some((frame, deadline)) = before_login {
+                dialect = dialect.before_login(frame, deadline);
+            }
+            let factory = dialect.framing();
+            run(listener, dialect, factory, listen, limits, connection, stop).await;
+        }
     }
+}
+
+/// Serves with one dialect until it is told to stop.
+async fn run<L, H>(
+    listener: L,
+    dialect: H,
+    framing: FramingFactory,
+    listen: &Listen,
+    limits: &Limits,
+    connection: &ConnectionOptions,
+    stop: impl Future<Output = ()> + Send + 'static,
+) where
+    L: Listener,
+    H: Handler<Connection<L::Io, BoxFraming>>,
+{
     serve_with(listener, dialect)
-        .framing(listen.framing.factory.clone())
+        .framing(framing)
         .connection(connection.clone())
         .max_connections(listen.max_connections)
         .drain_timeout(limits.drain_timeout.0)
-        .with_graceful_shutdown(async move {
-            // An error means that the server itself is gone.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        })
+        .with_graceful_shutdown(stop)
         .into_future()
         .await;
 }

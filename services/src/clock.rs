@@ -8,8 +8,7 @@ use jiff::{ZonedDateTime, fmt::strtime};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::{
-    Authed, Body, Code, Fields, Handle, HandleLayer, Part, Request, Response, Session, Status,
-    Verb,
+    Authed, Body, Code, Fields, Handle, HandleLayer, Part, Request, Response, Session, Status, Verb,
 };
 
 /// The shortest time between two ticks.

@@ -73,10 +73,7 @@ where
     poll_fn(|cx| make_service.poll_ready(cx))
         .await
         .map_err(Into::into)?;
-    make_service
-        .call(session.clone())
-        .await
-        .map_err(Into::into)
+    make_service.call(session.clone()).await.map_err(Into::into)
 }
 
 /// Hands a request to the service once that is ready. Whatever goes wrong, there is a response.

@@ -12,7 +12,8 @@ use services::client::{Client, RemoteFile};
 use self::input::{Input, Line};
 use super::{
     ask,
-    cli::{ExecArgs, GetArgs, PutArgs, RmArgs},
+    cli::{ClockArgs, ExecArgs, GetArgs, PutArgs, RmArgs},
+    clock,
     connect::Target,
     exec,
     exit::{Exit, Failure},
@@ -48,6 +49,8 @@ enum ShellVerb {
     Rm(RmArgs),
     /// Run a program on the server, without standard input.
     Exec(ExecArgs),
+    /// Look at the server's clock.
+    Clock(ClockArgs),
     /// Say who one is.
     Whoami,
     /// Ask whether the server answers, and how fast.
@@ -163,7 +166,7 @@ impl Shell {
             Ok(code) => *code == Exit::IO,
             Err(failure) => !failure.leaves_in_step(),
         };
-        if !lost {
+        if !lost && client.is_open() {
             self.client = Some(client);
         }
         result
@@ -184,6 +187,7 @@ impl Shell {
                 self.list = Some(list);
             }
             ShellVerb::Get(args) => {
+                self.target.check_name(&args)?;
                 let list = self.list.as_deref();
                 interrupts
                     .unless(get::run(client, &args, list, output))
@@ -206,6 +210,7 @@ impl Shell {
                 }
                 return exec::run(client, &args, false, output, interrupts).await;
             }
+            ShellVerb::Clock(args) => interrupts.unless(clock::run(client, &args, output)).await?,
             ShellVerb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
             ShellVerb::Ping => {
                 interrupts

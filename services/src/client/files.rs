@@ -212,7 +212,9 @@ impl Client {
         }
         let reply = self.call(Verb::GET, arguments, Body::none()).await?;
         let file = remote_file(reply.details())?;
-        if name.is_some_and(|name| file.name != *name) || version.is_some_and(|version| Some(version) != file.version) {
+        if name.is_some_and(|name| file.name != *name)
+            || version.is_some_and(|version| Some(version) != file.version)
+        {
             return Err(ClientError::Nonsense(
                 "another file than the one asked for".to_owned(),
             ));

@@ -102,8 +102,8 @@ impl From<FieldError> for ClientError {
 pub struct Account {
     /// The account's name, as it came: escape it before you show it.
     pub name: String,
-    /// What it may do; rights unknown here are left out.
-    pub rights: Vec<Right>,
+    /// What it may do, where the server tells; rights unknown here are left out.
+    pub rights: Option<Vec<Right>>,
 }
 
 /// A connection to a server, one request at a time.
@@ -254,12 +254,15 @@ fn unasked_body() -> ClientError {
 }
 
 fn account(details: &Fields) -> Result<Account, ClientError> {
-    let rights: Vec<String> = details.require("rights")?;
-    Ok(Account {
-        name: details.require("name")?,
-        rights: rights
+    let rights: Option<Vec<String>> = details.get("rights")?;
+    let known = |rights: Vec<String>| {
+        rights
             .iter()
             .filter_map(|right| right.parse().ok())
-            .collect(),
+            .collect()
+    };
+    Ok(Account {
+        name: details.require("name")?,
+        rights: rights.map(known),
     })
 }

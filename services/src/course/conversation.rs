@@ -79,7 +79,6 @@ where
         self.connection.send(message.into()).await
     }
 
-
     /// A request on this connection.
     fn request(&self, verb: Verb, arguments: Fields, body: Body) -> Request {
         Request::new(verb, self.session.clone())

@@ -117,7 +117,10 @@ async fn collect(response: Response, options: ExecOptions) -> Result<Vec<u8>, St
         }
         if output.len() > MOST_OUTPUT {
             // Leaving the body ends the command.
-            return Err(format!("the output has more than {} MiB", MOST_OUTPUT >> 20));
+            return Err(format!(
+                "the output has more than {} MiB",
+                MOST_OUTPUT >> 20
+            ));
         }
     }
     Ok(output)

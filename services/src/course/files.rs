@@ -53,7 +53,10 @@ impl Operation {
                     .map(Self::GetIndex)
                     .ok_or_else(|| "`index` is no number of a list".to_owned()),
                 (None, Some(_)) => header::text(&object, &keys.filename).map(Self::GetName),
-                _ => Err(format!("`get` needs one of `index` and `{}`", keys.filename)),
+                _ => Err(format!(
+                    "`get` needs one of `index` and `{}`",
+                    keys.filename
+                )),
             },
             _ => Err("there are: login, list, put, get".to_owned()),
         }
@@ -181,7 +184,9 @@ where
         Some(files) => files,
         None => shown.insert(list(talk).await?),
     };
-    let position = usize::try_from(index).ok().and_then(|index| index.checked_sub(1));
+    let position = usize::try_from(index)
+        .ok()
+        .and_then(|index| index.checked_sub(1));
     match position.and_then(|position| files.get(position)) {
         Some(file) => Ok(Wanted {
             name: file.name.clone(),
@@ -189,7 +194,10 @@ where
         }),
         None => Err(Status::new(
             Code::from_static("not-found"),
-            format!("there is no number {index}: the list has {} files", files.len()),
+            format!(
+                "there is no number {index}: the list has {} files",
+                files.len()
+            ),
         )),
     }
 }

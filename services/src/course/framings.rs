@@ -58,6 +58,5 @@ pub(super) fn text_then_counted() -> Result<BoxFraming, FrameError> {
 }
 
 fn count() -> Result<framing::StructHeader, FrameError> {
-    StructHeaderOptions::new("i")
-        .build(Limits::new().max_frame(MOST_OUTPUT))
+    StructHeaderOptions::new("i").build(Limits::new().max_frame(MOST_OUTPUT))
 }

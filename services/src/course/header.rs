@@ -157,11 +157,23 @@ mod tests {
     fn what_is_wrong_with_a_header_is_said() {
         for (value, error) in [
             (json!({ "filesize": 1 }), "`filename` is missing"),
-            (json!({ "filename": 1, "filesize": 1 }), "`filename` is no string"),
+            (
+                json!({ "filename": 1, "filesize": 1 }),
+                "`filename` is no string",
+            ),
             (json!({ "filename": "a" }), "`filesize` is missing"),
-            (json!({ "filename": "a", "filesize": -1 }), "`filesize` is no number of bytes"),
-            (json!({ "filename": "a", "filesize": 1.5 }), "`filesize` is no number of bytes"),
-            (json!({ "filename": "a", "filesize": "1" }), "`filesize` is no number of bytes"),
+            (
+                json!({ "filename": "a", "filesize": -1 }),
+                "`filesize` is no number of bytes",
+            ),
+            (
+                json!({ "filename": "a", "filesize": 1.5 }),
+                "`filesize` is no number of bytes",
+            ),
+            (
+                json!({ "filename": "a", "filesize": "1" }),
+                "`filesize` is no number of bytes",
+            ),
             (
                 json!({ "filename": "a", "filesize": 1, "md5": "abc" }),
                 "the MD5 digest is not 32 hexadecimal digits",

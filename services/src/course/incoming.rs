@@ -1,6 +1,8 @@
 //! Takes a file from the connection into the store.
 
-use framing::{BoxFraming, Connection, Error, Part as FramePart, FrameError, Unread, serve::BoxError};
+use framing::{
+    BoxFraming, Connection, Error, FrameError, Part as FramePart, Unread, serve::BoxError,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
@@ -11,8 +13,7 @@ use super::{
     header::{Header, Md5Digest, Md5Hasher},
 };
 use crate::{
-    Body, BodyError, BodySender, Code, Fields, Part, Request, Response, Status, Verb,
-    files::Digest,
+    Body, BodyError, BodySender, Code, Fields, Part, Request, Response, Status, Verb, files::Digest,
 };
 
 /// Parts of a file that wait for the store.

@@ -42,7 +42,7 @@ mod transfer;
 use std::{pin::pin, time::Duration};
 
 use framing::{
-    BoxFraming, Connection, Framing, FrameError, FramingFactory,
+    BoxFraming, Connection, FrameError, Framing, FramingFactory,
     serve::{BoxError, Drain, Handler, Peer},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -274,7 +274,8 @@ where
             };
             session.hang_up();
             // Whoever was answered in words may still be reading them.
-            let in_words = |error: &_| !matches!(error, CourseError::Connection(framing::Error::Io(_)));
+            let in_words =
+                |error: &_| !matches!(error, CourseError::Connection(framing::Error::Io(_)));
             if result.as_ref().err().is_none_or(in_words) {
                 dialect::close(&mut talk.into_connection()).await;
             }

@@ -91,7 +91,8 @@ where
             Err(wrong) => {
                 // Where the next header stands cannot be known.
                 if reply {
-                    talk.send(failure(&format!("the header is wrong: {wrong}"))).await?;
+                    talk.send(failure(&format!("the header is wrong: {wrong}")))
+                        .await?;
                 }
                 return Err(CourseError::Nonsense(wrong));
             }
@@ -149,7 +150,9 @@ where
             .and_then(|text| Some(text.strip_prefix("get ")?.trim().to_owned()));
         let Some(name) = name else {
             // There is no word for a failure in this form: a client would take it for a size.
-            return Err(CourseError::Nonsense("it asks for nothing that is there: only `get NAME` is".to_owned()));
+            return Err(CourseError::Nonsense(
+                "it asks for nothing that is there: only `get NAME` is".to_owned(),
+            ));
         };
         let wanted = Wanted {
             name,

@@ -221,7 +221,9 @@ fn split(line: &str) -> Result<Asked, Status> {
     let words = shlex::split(line)
         .ok_or_else(|| wrong("a quotation mark or a backslash of the line has no counterpart"))?;
     let mut words = words.into_iter().map(OsString::from);
-    let program = words.next().ok_or_else(|| wrong("the line names no program"))?;
+    let program = words
+        .next()
+        .ok_or_else(|| wrong("the line names no program"))?;
     Ok(Asked::Vector(program, words.collect()))
 }
 

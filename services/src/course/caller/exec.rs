@@ -46,7 +46,10 @@ pub(super) async fn run(
             Err(_) => {
                 // The server cannot be told; it notices that we are gone.
                 caller.spent = true;
-                return Ok(ended(Bytes::new(), Fields::new().with("outcome", "timed-out")));
+                return Ok(ended(
+                    Bytes::new(),
+                    Fields::new().with("outcome", "timed-out"),
+                ));
             }
         },
     };

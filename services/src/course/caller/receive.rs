@@ -1,6 +1,6 @@
 //! Fetches files and lists of them from a script's server.
 
-use framing::{Part as FramePart, FrameError};
+use framing::{FrameError, Part as FramePart};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
@@ -68,10 +68,14 @@ impl Arriving {
         };
         let md5 = self.md5.clone().digest();
         if expected.is_some_and(|expected| expected != md5) {
-            return Err(mismatch(format!("the file that came has the MD5 digest {md5}, not its own")));
+            return Err(mismatch(format!(
+                "the file that came has the MD5 digest {md5}, not its own"
+            )));
         }
         caller.speak(framings::counted().map_err(|_| BodyError::ConnectionLost)?);
-        Ok(Part::End(Fields::new().with("digest", self.hasher.digest())))
+        Ok(Part::End(
+            Fields::new().with("digest", self.hasher.digest()),
+        ))
     }
 
     async fn bytes(&self, caller: &mut CourseCaller) -> Result<bytes::Bytes, BodyError> {
@@ -122,7 +126,10 @@ pub(super) async fn reply(
 ) -> Result<Result<Map<String, Value>, Status>, CourseError> {
     let message = caller.receive().await?;
     let object = header::object(&message).map_err(CourseError::Nonsense)?;
-    match header::text(&object, "status").map_err(CourseError::Nonsense)?.as_str() {
+    match header::text(&object, "status")
+        .map_err(CourseError::Nonsense)?
+        .as_str()
+    {
         "ok" => Ok(Ok(object)),
         "error" => {
             let reason = header::text(&object, "reason").unwrap_or_default();

@@ -79,6 +79,15 @@ async fn keep(arguments: &Fields, mut body: Body) -> Result<Kept, CourseError> {
     }
 }
 
+/// Refuses what a header has no words for.
+fn check(arguments: &Fields) -> Result<(), Status> {
+    if arguments.get("overwrite")?.unwrap_or(false) || arguments.names().any(|n| n == "version") {
+        let sentence = "this dialect has no words for replacing a file";
+        return Err(Status::new(Code::UNSUPPORTED, sentence));
+    }
+    Ok(())
+}
+
 /// A header and its file, for whoever listens.
 pub(super) async fn transfer(
     caller: &mut CourseCaller,
@@ -86,6 +95,9 @@ pub(super) async fn transfer(
     body: Body,
     options: &TransferOptions,
 ) -> Result<Answer, CourseError> {
+    if let Err(status) = check(arguments) {
+        return Ok(status.into());
+    }
     let TransferForm::Upload { reply: replies } = options.form else {
         let sentence = "files are only fetched in this form of the dialect";
         return Ok(Status::new(Code::UNSUPPORTED, sentence).into());
@@ -118,6 +130,9 @@ pub(super) async fn put(
     body: Body,
     keys: &Keys,
 ) -> Result<Answer, CourseError> {
+    if let Err(status) = check(arguments) {
+        return Ok(status.into());
+    }
     let kept = keep(arguments, body).await?;
     let mut object = Map::from_iter([("op".to_owned(), Value::from("put"))]);
     kept.header.write(keys, &mut object);
@@ -144,8 +159,8 @@ async fn stored(
         Err(status) => return Ok(status.into()),
     };
     let stored = Header::read(&object, keys).map_err(CourseError::Nonsense)?;
-    let same = stored.filesize == kept.header.filesize
-        && stored.md5.is_none_or(|md5| md5 == kept.md5);
+    let same =
+        stored.filesize == kept.header.filesize && stored.md5.is_none_or(|md5| md5 == kept.md5);
     if !same {
         let sentence = "the server has stored another size or digest than was sent";
         return Err(CourseError::Nonsense(sentence.to_owned()));
