@@ -1,20 +1,20 @@
 //! Opens the listeners of a configuration and serves on them until it is told to stop.
 
-use std::{convert::Infallible, io, net::SocketAddr};
+use std::convert::Infallible;
 
 use anyhow::Context;
 use framing::{
     BoxFraming, Budget, Connection, ConnectionOptions, FramingFactory,
-    serve::{Address, Handler, Listener, Tcp, Unix, serve_with},
+    serve::{Address, Handler, Listener, serve_with},
 };
 use futures_util::future::join_all;
 use services::{Session, course::CourseServer, native::NativeServer};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 use tower::service_fn;
 
 use crate::{
     config::{Config, Limits, Listen},
+    socket::{Socketed, bind},
     stack::{Parts, Stack},
 };
 
@@ -32,21 +32,6 @@ struct Bound {
     listen: Listen,
     stack: Stack,
     announcement: String,
-}
-
-#[derive(Debug)]
-enum Socketed {
-    Tcp(Tcp),
-    Unix(Unix),
-}
-
-impl Socketed {
-    fn local_addr(&self) -> Address {
-        match self {
-            Self::Tcp(tcp) => tcp.local_addr(),
-            Self::Unix(unix) => unix.local_addr(),
-        }
-    }
 }
 
 impl Server {
@@ -212,39 +197,4 @@ async fn run<L, H>(
         .with_graceful_shutdown(stop)
         .into_future()
         .await;
-}
-
-async fn bind(listen: &Listen) -> anyhow::Result<Socketed> {
-    match &listen.address {
-        Address::Tcp(address) => {
-            let listener = tcp_socket(*address, listen)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            Ok(Socketed::Tcp(Tcp::new(listener)?.nodelay(listen.nodelay)))
-        }
-        Address::Unix(Some(path)) => Ok(Socketed::Unix(Unix::bind(path).await?)),
-        other => anyhow::bail!("nobody can listen on {other}"),
-    }
-}
-
-/// A listening socket with the options of its listener; accepted sockets inherit them.
-fn tcp_socket(address: SocketAddr, listen: &Listen) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(listen.reuse_address)?;
-    if let Some(bytes) = listen.receive_buffer {
-        socket.set_recv_buffer_size(usize::try_from(bytes.0).unwrap_or(usize::MAX))?;
-    }
-    if let Some(bytes) = listen.send_buffer {
-        socket.set_send_buffer_size(usize::try_from(bytes.0).unwrap_or(usize::MAX))?;
-    }
-    if let Some(idle) = listen.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle.0))?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
 }

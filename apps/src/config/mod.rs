@@ -434,6 +434,16 @@ impl Config {
             ),
             _ => {}
         }
+        let of_tcp = [
+            ("receive_buffer", listen.receive_buffer.is_some()),
+            ("send_buffer", listen.send_buffer.is_some()),
+            ("keepalive", listen.keepalive.is_some()),
+        ];
+        if let (Address::Unix(_), Some((name, _))) =
+            (&listen.address, of_tcp.iter().find(|(_, set)| *set))
+        {
+            bail!("`{name}` is for tcp:// addresses only");
+        }
         ensure!(
             listen.max_connections > 0,
             "`max_connections` must be at least 1"
