@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::{
     connect::ServerUrl,
     dialect::{Dialect, Encoding, Form, KeyNames},
+    shell::Language,
 };
 
 const EXAMPLES: &str = "\
@@ -84,6 +85,7 @@ const SHELL_EXAMPLES: &str = "\
 Examples:
   frame --user admin shell
   printf 'ls\\nget 1\\n' | frame --user admin shell
+  frame --server tcp://127.0.0.1:8006 --dialect course-files shell --menu --lang zh
 
 Lines are like the verbs of this program: ls, get 2, put FILE, rm NAME, exec PROGRAM ARG…, whoami, \
 ping, help, quit. A line that fails does not end the shell. When lines come from a pipe, the exit \
@@ -232,8 +234,7 @@ pub(super) enum Verb {
     /// Look at the server's clock, until it or you end it.
     Clock(ClockArgs),
     /// Work line by line on one connection.
-    #[command(after_help = SHELL_EXAMPLES)]
-    Shell,
+    Shell(ShellArgs),
     /// List the framings and their options.
     Framings(FramingsArgs),
     /// Find the frames in the bytes on standard input.
@@ -347,6 +348,18 @@ pub(super) struct ClockArgs {
     /// End after so many ticks.
     #[arg(long, value_name = "N")]
     pub(super) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SHELL_EXAMPLES)]
+pub(super) struct ShellArgs {
+    /// Go by a menu: log in, choose upload or download, type a number.
+    #[arg(long)]
+    pub(super) menu: bool,
+
+    /// The language of the menu [default: that of the locale].
+    #[arg(long, value_name = "LANG", requires = "menu")]
+    pub(super) lang: Option<Language>,
 }
 
 #[derive(Debug, Args)]

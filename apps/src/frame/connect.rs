@@ -138,6 +138,16 @@ impl Target {
         Ok(Self { url, speaks, login })
     }
 
+    /// Whether connections are logged in from the start.
+    pub(super) fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Logs further connections in as whoever has just logged in.
+    pub(super) fn remember(&mut self, name: String, password: Password) {
+        self.login = Some((name, password));
+    }
+
     /// Whether commands can be given a standard input there.
     pub(super) fn has_stdin(&self) -> bool {
         matches!(self.speaks, Speaks::Native(_))

@@ -114,8 +114,8 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failure> {
     let mut interrupts = Interrupts::new()?;
-    if let Verb::Shell = verb {
-        return shell::run(target, output, &mut interrupts).await;
+    if let Verb::Shell(args) = verb {
+        return shell::run(target, &args, output, &mut interrupts).await;
     }
     let mut client = interrupts.unless(target.connect()).await?;
     let result = ask(verb, &mut client, &target, output, &mut interrupts).await;
@@ -154,7 +154,7 @@ async fn ask(
         Verb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
         Verb::Ping => interrupts.unless(ask::ping(client, target, output)).await?,
         Verb::Clock(args) => interrupts.unless(clock::run(client, &args, output)).await?,
-        Verb::Shell
+        Verb::Shell(_)
         | Verb::Framings(_)
         | Verb::Decode(_)
         | Verb::Encode(_)
