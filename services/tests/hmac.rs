@@ -740,11 +740,8 @@ async fn python(script: &str, arguments: &[&str]) -> Option<Output> {
 
 fn skipped(error: &std::io::Error) {
     // `eprintln` would be hidden by the test harness.
-    writeln!(
-        std::io::stderr(),
-        "SKIPPED: no python3 to talk with: {error}"
-    )
-    .unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIPPED: no python3 to talk with: {error}").unwrap();
 }
 
 fn hex(bytes: &[u8]) -> String {
