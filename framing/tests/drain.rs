@@ -281,7 +281,7 @@ async fn a_peer_that_writes_on_behind_an_unreadable_frame_is_not_heard_for_ever(
     let (ours, mut theirs) = tokio::io::duplex(1024);
     let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
     let pipeline = Pipeline::new(Connection::new(ours, StructHeader::default()), echo);
-    let pipeline = tokio::spawn(async move { pipeline.await });
+    let pipeline = tokio::spawn(pipeline);
     let begun = Instant::now();
     theirs.write_all(b"\xff\xff\xff\xff").await.unwrap();
     assert!(pipeline.await.unwrap().is_err());

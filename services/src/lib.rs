@@ -67,6 +67,7 @@
 //! - `handle.rs`: how a service joins a stack; `ping.rs` and `whoami.rs` are the smallest that do; `trace.rs`
 //!   and `audit.rs` note what happens.
 //! - `login/`, `exec/`, `files/`: each with its `layer.rs`, and below it the traits that others can implement.
+//! - `hmac/`: whether the other end has a secret of ours, before the first frame.
 //! - `native/`: requests and responses in frames, both sides.
 //! - `client/`: the verbs as an async API.
 
@@ -81,6 +82,7 @@ pub mod exec;
 mod fields;
 pub mod files;
 mod handle;
+pub mod hmac;
 pub mod login;
 mod message;
 pub mod native;

@@ -52,7 +52,7 @@ impl fmt::Display for Ending {
     }
 }
 
-impl<L, H, F> Serve<L, H, F> {
+impl<L, H, F, A> Serve<L, H, F, A> {
     /// Sets who may connect: an error refuses the peer, and its connection is closed before a byte
     /// of it is read. The error is logged, not sent.
     ///
@@ -152,6 +152,13 @@ struct Watched {
 }
 
 impl Watch {
+    /// Notes what an acceptor has found out of the peer.
+    pub(super) fn knows(&mut self, peer: &Peer) {
+        if let Some(watched) = &mut self.watched {
+            watched.peer = peer.clone();
+        }
+    }
+
     /// Notes how the connection's future ended; one that is dropped instead was cut.
     pub(super) fn ended(&mut self, result: std::thread::Result<Result<(), BoxError>>) {
         let ending = match result {
