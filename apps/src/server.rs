@@ -8,7 +8,7 @@ use framing::{
     serve::{Address, Handler, Listener, serve_with},
 };
 use futures_util::future::join_all;
-use services::{Session, course::CourseServer, native::NativeServer};
+use services::{Session, course::CourseServer, hmac::HmacAcceptor, native::NativeServer};
 use tokio::sync::watch;
 use tower::service_fn;
 
@@ -31,6 +31,7 @@ struct Bound {
     socket: Socketed,
     listen: Listen,
     stack: Stack,
+    acceptor: Option<HmacAcceptor>,
     announcement: String,
 }
 
@@ -41,6 +42,8 @@ impl Server {
         let mut listeners = Vec::new();
         for listen in &config.listen {
             let stack = parts.stack(config, listen)?;
+            let whose = || format!("the listener on {}", listen.address);
+            let acceptor = listen.acceptor().with_context(whose)?;
             let socket = bind(listen)
                 .await
                 .with_context(|| format!("cannot listen on {}", listen.address))?;
@@ -56,6 +59,7 @@ impl Server {
                 socket,
                 listen: listen.clone(),
                 stack,
+                acceptor,
                 announcement,
             });
         }
@@ -88,21 +92,18 @@ impl Server {
         let buffered = Budget::new(usize::try_from(limits.buffered.0).unwrap_or(usize::MAX));
         let connection = &limits.connection(&buffered);
         let served = join_all(self.listeners.into_iter().map(|bound| {
-            let Bound {
-                socket,
-                listen,
-                stack,
-                ..
-            } = bound;
             let stopped = stopped.clone();
             async move {
-                match socket {
-                    Socketed::Tcp(tcp) => {
-                        serve(tcp, &listen, stack, limits, connection, stopped).await
-                    }
-                    Socketed::Unix(unix) => {
-                        serve(unix, &listen, stack, limits, connection, stopped).await
-                    }
+                let service = Serving {
+                    listen: bound.listen,
+                    stack: bound.stack,
+                    acceptor: bound.acceptor,
+                    limits,
+                    connection,
+                };
+                match bound.socket {
+                    Socketed::Tcp(tcp) => service.serve(tcp, stopped).await,
+                    Socketed::Unix(unix) => service.serve(unix, stopped).await,
                 }
             }
         }));
@@ -133,68 +134,74 @@ fn course<M>(listen: &Listen, make: M) -> CourseServer<M> {
     }
 }
 
-/// Serves one listener: from here on a stage is a type.
-async fn serve<L>(
-    listener: L,
-    listen: &Listen,
+/// What a listener is served with.
+struct Serving<'a> {
+    listen: Listen,
     stack: Stack,
-    limits: &Limits,
-    connection: &ConnectionOptions,
-    mut stopped: watch::Receiver<bool>,
-) where
-    L: Listener,
-{
-    let make = service_fn(move |_: Session| {
-        let stack = stack.clone();
-        async move { Ok::<_, Infallible>(stack) }
-    });
-    let before_login = listen.identity.is_none().then(|| {
-        let frame = usize::try_from(limits.frame_before_login.0).unwrap_or(usize::MAX);
-        (frame, limits.login_deadline.0)
-    });
-    let stop = async move {
-        // An error means that the server itself is gone.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    match &listen.framing {
-        Some(framing) => {
-            let mut dialect = NativeServer::new(make);
-            if let Some((frame, deadline)) = before_login {
-                dialect = dialect.before_login(frame, deadline);
-            }
-            let factory = framing.factory.clone();
-            run(listener, dialect, factory, listen, limits, connection, stop).await;
-        }
-        None => {
-            let mut dialect = course(listen, make);
-            if let Some((frame, deadline)) = before_login {
-                dialect = dialect.before_login(frame, deadline);
-            }
-            let factory = dialect.framing();
-            run(listener, dialect, factory, listen, limits, connection, stop).await;
-        }
-    }
+    acceptor: Option<HmacAcceptor>,
+    limits: &'a Limits,
+    connection: &'a ConnectionOptions,
 }
 
-/// Serves with one dialect until it is told to stop.
-async fn run<L, H>(
-    listener: L,
-    dialect: H,
-    framing: FramingFactory,
-    listen: &Listen,
-    limits: &Limits,
-    connection: &ConnectionOptions,
-    stop: impl Future<Output = ()> + Send + 'static,
-) where
-    L: Listener,
-    H: Handler<Connection<L::Io, BoxFraming>>,
-{
-    serve_with(listener, dialect)
-        .framing(framing)
-        .connection(connection.clone())
-        .max_connections(listen.max_connections)
-        .drain_timeout(limits.drain_timeout.0)
-        .with_graceful_shutdown(stop)
-        .into_future()
-        .await;
+impl Serving<'_> {
+    /// Serves one listener: from here on a stage is a type.
+    async fn serve<L>(self, listener: L, mut stopped: watch::Receiver<bool>)
+    where
+        L: Listener,
+    {
+        let stack = self.stack.clone();
+        let make = service_fn(move |_: Session| {
+            let stack = stack.clone();
+            async move { Ok::<_, Infallible>(stack) }
+        });
+        let before_login = self.listen.identity.is_none().then(|| {
+            let frame = self.limits.frame_before_login.0;
+            let frame = usize::try_from(frame).unwrap_or(usize::MAX);
+            (frame, self.limits.login_deadline.0)
+        });
+        let stop = async move {
+            // An error means that the server itself is gone.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        match &self.listen.framing {
+            Some(framing) => {
+                let mut dialect = NativeServer::new(make);
+                if let Some((frame, deadline)) = before_login {
+                    dialect = dialect.before_login(frame, deadline);
+                }
+                let factory = framing.factory.clone();
+                self.run(listener, dialect, factory, stop).await;
+            }
+            None => {
+                let mut dialect = course(&self.listen, make);
+                if let Some((frame, deadline)) = before_login {
+                    dialect = dialect.before_login(frame, deadline);
+                }
+                let factory = dialect.framing();
+                self.run(listener, dialect, factory, stop).await;
+            }
+        }
+    }
+
+    /// Serves with one dialect until it is told to stop.
+    async fn run<L, H>(
+        &self,
+        listener: L,
+        dialect: H,
+        framing: FramingFactory,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) where
+        L: Listener,
+        H: Handler<Connection<L::Io, BoxFraming>>,
+    {
+        serve_with(listener, dialect)
+            .framing(framing)
+            .acceptor(self.acceptor.clone())
+            .connection(self.connection.clone())
+            .max_connections(self.listen.max_connections)
+            .drain_timeout(self.limits.drain_timeout.0)
+            .with_graceful_shutdown(stop)
+            .into_future()
+            .await;
+    }
 }

@@ -8,7 +8,9 @@ use common::{Place, told};
 use framing::serve::Address;
 
 fn page(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
     fs::read_to_string(path).unwrap()
 }
 
@@ -67,7 +69,10 @@ fn every_command_shows_what_the_page_shows() {
     for (command, seen) in commands {
         let mut typed = command.clone();
         for (written, port) in &real {
-            typed = typed.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{port}"));
+            typed = typed.replace(
+                &format!("127.0.0.1:{written}"),
+                &format!("127.0.0.1:{port}"),
+            );
         }
         let output = shell(&place, &format!("({typed}) 2>&1"));
         assert!(output.status.success(), "{command}: {}", told(&output));
@@ -87,7 +92,11 @@ fn both_pages_show_the_same() {
 fn shell(place: &Place, line: &str) -> std::process::Output {
     let programs = Path::new(env!("CARGO_BIN_EXE_frame")).parent().unwrap();
     let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths([programs.to_owned()].into_iter().chain(env::split_paths(&path)));
+    let path = env::join_paths(
+        [programs.to_owned()]
+            .into_iter()
+            .chain(env::split_paths(&path)),
+    );
     Command::new("/bin/sh")
         .args(["-c", line])
         .current_dir(place.path())

@@ -4,6 +4,7 @@
 //! whatever cannot work together is refused before anything is opened.
 
 mod dialect;
+mod hmac;
 mod units;
 
 use std::{
@@ -23,6 +24,7 @@ use services::{
 
 pub use self::{
     dialect::{Dialect, Dialects, Form, Stderr},
+    hmac::{Digest, Hmac, HmacMutual},
     units::{Size, Time},
 };
 
@@ -185,6 +187,10 @@ pub struct Listen {
     pub file: Option<String>,
     /// What the keys of file headers are called.
     pub keys: Option<Keys>,
+    /// A secret that clients must know, before the first frame.
+    pub hmac: Option<Hmac>,
+    /// The same where the server proves itself, too.
+    pub hmac_mutual: Option<HmacMutual>,
     /// What is offered; by default the login and every configured part.
     pub services: Option<Vec<Service>>,
     /// Who everybody is, in place of a login.
@@ -374,6 +380,9 @@ impl Config {
         if let Some(exec) = &mut self.exec {
             exec.folder = folder.join(&exec.folder);
         }
+        for listen in &mut self.listen {
+            listen.resolve_secret(&folder);
+        }
         Ok(())
     }
 
@@ -444,6 +453,10 @@ impl Config {
         {
             bail!("`{name}` is for tcp:// addresses only");
         }
+        ensure!(
+            listen.hmac.is_none() || listen.hmac_mutual.is_none(),
+            "it has `hmac` and `hmac_mutual`; only one can be"
+        );
         ensure!(
             listen.max_connections > 0,
             "`max_connections` must be at least 1"

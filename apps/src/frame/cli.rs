@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::{
     connect::ServerUrl,
     dialect::{Dialect, Encoding, Form, KeyNames},
+    proof::HmacDigest,
     shell::Language,
 };
 
@@ -159,6 +160,30 @@ pub(super) struct ServerArgs {
     #[arg(long, global = true, help_heading = "Server", value_name = "D")]
     pub(super) dialect: Option<Dialect>,
 
+    /// Prove with the secret in this file that we are one of the server's clients.
+    #[arg(long, global = true, help_heading = "Server", value_name = "FILE")]
+    pub(super) hmac_secret_file: Option<PathBuf>,
+
+    /// The hash of that proof; md5 is for servers from before Python 3.8 [default: sha256].
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Server",
+        value_name = "HASH",
+        requires = "hmac_secret_file",
+        conflicts_with = "hmac_mutual"
+    )]
+    pub(super) hmac_digest: Option<HmacDigest>,
+
+    /// The server must prove itself, too.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Server",
+        requires = "hmac_secret_file"
+    )]
+    pub(super) hmac_mutual: bool,
+
     /// The form of course-struct (both, answer) or course-transfer (upload, ack).
     #[arg(long, global = true, help_heading = "Course", value_name = "FORM")]
     pub(super) form: Option<Form>,
@@ -202,6 +227,7 @@ impl ServerArgs {
             ("--encoding", self.encoding.is_some()),
             ("--reply", self.reply),
             ("--keys", self.keys.is_some()),
+            ("--hmac-secret-file", self.hmac_secret_file.is_some()),
             ("--user", self.user.is_some()),
             ("--password-file", self.password_file.is_some()),
         ];

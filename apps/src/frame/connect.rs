@@ -16,6 +16,7 @@ use super::{
     dialect::{self, Script},
     exit::{Exit, Failure},
     password,
+    proof::Proof,
 };
 
 /// The longest wait for a name to be looked up and a server to take the connection.
@@ -95,6 +96,7 @@ impl ServerUrl {
 pub(super) struct Target {
     pub(super) url: ServerUrl,
     speaks: Speaks,
+    proof: Option<Proof>,
     login: Option<(String, Password)>,
 }
 
@@ -135,7 +137,13 @@ impl Target {
             host: "127.0.0.1".to_owned(),
             port: 8002,
         });
-        Ok(Self { url, speaks, login })
+        let proof = Proof::new(args)?;
+        Ok(Self {
+            url,
+            speaks,
+            proof,
+            login,
+        })
     }
 
     /// Whether connections are logged in from the start.
@@ -185,10 +193,13 @@ impl Target {
 
     /// Connects and logs in.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
-        let io = timeout(CONNECT_TIME, self.dial())
+        let mut io = timeout(CONNECT_TIME, self.dial())
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|error| Failure::unreachable(&self.url, error))?;
+        if let Some(proof) = &self.proof {
+            proof.give(&mut *io).await?;
+        }
         let mut client = match &self.speaks {
             Speaks::Native(framing) => Client::new(io, framing.make())
                 .map_err(|error| Failure::new(Exit::DATA, "config", error.to_string()))?,

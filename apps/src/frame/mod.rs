@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `cli.rs` | the command line |
-//! | `connect.rs`, `dialect.rs`, `password.rs` | from a URL and a name to a client that is logged in |
+//! | `connect.rs`, `dialect.rs`, `password.rs`, `proof.rs` | from a URL and a name to a client that is logged in |
 //! | `exec.rs`, `printer.rs`, `mask.rs` | a command on the server, and what it writes |
 //! | `listing.rs`, `put.rs`, `get.rs`, `landing.rs`, `progress.rs` | files |
 //! | `ask.rs`, `clock.rs` | small questions: `ping`, `whoami`, `rm`, `clock` |
@@ -37,6 +37,7 @@ mod output;
 mod password;
 mod printer;
 mod progress;
+mod proof;
 mod put;
 mod shell;
 

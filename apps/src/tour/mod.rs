@@ -1,6 +1,7 @@
 //! Everything in one command: a server, and a client that walks through it over each framing.
 
 pub mod counted;
+pub mod course;
 pub mod tamper;
 
 use std::{
