@@ -265,7 +265,7 @@ async fn an_unreadable_frame_does_not_reset_the_answers_in_front_of_it_away() {
     let (mut answers, mut requests) = tokio::io::split(dial(&address).await.unwrap());
     let writing = tokio::spawn(async move {
         requests.write_all(b"\0\0\0\x01a\xff\xff\xff\xff").await?;
-        for _ in 0..100 {
+        for _ in 0..10 {
             requests.write_all(&[b'x'; 60_000]).await?;
         }
         requests.shutdown().await
@@ -286,4 +286,19 @@ async fn a_peer_that_writes_on_behind_an_unreadable_frame_is_not_heard_for_ever(
     theirs.write_all(b"\xff\xff\xff\xff").await.unwrap();
     assert!(pipeline.await.unwrap().is_err());
     assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_writes_on_fast_behind_an_unreadable_frame_is_not_listened_to() {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
+    let pipeline = Pipeline::new(Connection::new(ours, StructHeader::default()), echo);
+    let pipeline = tokio::spawn(async move { pipeline.await });
+    theirs.write_all(b"\xff\xff\xff\xff").await.unwrap();
+    let mut taken = 0;
+    while theirs.write_all(&[b'x'; 4096]).await.is_ok() {
+        taken += 4096;
+        assert!(taken < 2 << 20, "{taken} bytes were taken");
+    }
+    assert!(soon(pipeline).await.unwrap().is_err());
 }

@@ -74,8 +74,8 @@ const MOST_WAITING: usize = 256;
 /// everything has been handed to the socket; for an interactive framing that includes the peer's
 /// agreement. `poll_close` flushes and shuts the write side down; frames can still be received.
 /// After a frame that cannot be read none can be, and the peer may be in the middle of writing: then
-/// it also throws away what still comes, until the peer closes, for a second at most. A socket that
-/// is dropped while its peer writes is reset, and that takes answers with it that were sent before.
+/// it also throws away what still comes, until the peer closes, for a second and a mebibyte at
+/// most. A socket that is dropped while its peer writes is reset, and that takes answers with it that were sent before.
 ///
 /// A frame that cannot be read, or is cut off, ends the stream and not the sink: what came before
 /// it can still be answered. After a failure of the socket, a time limit, and any error of an
@@ -123,6 +123,8 @@ pub struct Connection<Io, F> {
     unreadable: bool,
     /// Until when a close waits for such a peer.
     parting: Option<Pin<Box<Sleep>>>,
+    /// Bytes of its that were thrown away.
+    parted: usize,
     high_water: usize,
     /// Frames handed out since the stream was last pending.
     batch: u32,
@@ -168,6 +170,7 @@ impl<Io, F: Framing> Connection<Io, F> {
             ended: false,
             unreadable: false,
             parting: None,
+            parted: 0,
             high_water: ConnectionOptions::default().high_water,
             batch: 0,
             halves,
@@ -267,6 +270,7 @@ impl<Io, F: Framing> Connection<Io, F> {
             ended: self.ended,
             unreadable: self.unreadable,
             parting: self.parting,
+            parted: self.parted,
             high_water: self.high_water,
             batch: self.batch,
             halves,

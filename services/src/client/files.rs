@@ -122,7 +122,10 @@ impl Client {
         let files: Vec<Fields> = details.require("files")?;
         let next: Option<String> = details.get("next")?;
         Ok(Listing {
-            files: files.iter().map(remote_file).collect::<Result<_, _>>()?,
+            files: files
+                .iter()
+                .map(|file| self.remote_file(file))
+                .collect::<Result<_, _>>()?,
             next: next.as_deref().map(checked).transpose()?,
         })
     }
@@ -210,8 +213,9 @@ impl Client {
         if let Some(version) = version {
             arguments.set("version", version);
         }
+        let has_versions = self.has_versions();
         let reply = self.call(Verb::GET, arguments, Body::none()).await?;
-        let file = remote_file(reply.details())?;
+        let file = remote_file(reply.details(), has_versions)?;
         if name.is_some_and(|name| file.name != *name)
             || version.is_some_and(|version| Some(version) != file.version)
         {
@@ -227,6 +231,10 @@ impl Client {
             file,
             hasher: have,
         })
+    }
+
+    fn remote_file(&self, fields: &Fields) -> Result<RemoteFile, ClientError> {
+        remote_file(fields, self.has_versions())
     }
 
     /// Removes a file.
@@ -339,13 +347,16 @@ fn checked(name: &str) -> Result<FileName, ClientError> {
         .map_err(|error| ClientError::Nonsense(format!("a file name that is none: {error}")))
 }
 
-fn remote_file(fields: &Fields) -> Result<RemoteFile, ClientError> {
+fn remote_file(fields: &Fields, has_versions: bool) -> Result<RemoteFile, ClientError> {
     let seconds: Option<u64> = fields.get("modified")?;
     let modified = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     Ok(RemoteFile {
         name: checked(&fields.require::<String>("name")?)?,
         size: fields.require("size")?,
         modified,
-        version: fields.get("version")?,
+        version: match has_versions {
+            true => Some(fields.require("version")?),
+            false => None,
+        },
     })
 }

@@ -139,6 +139,11 @@ impl Client {
         }
     }
 
+    /// Whether the dialect tells versions of a file apart.
+    fn has_versions(&self) -> bool {
+        matches!(self.speaks, Speaks::Native(_))
+    }
+
     /// Says good-bye where the dialect has a word for it, and closes the connection.
     pub async fn leave(self) {
         if let Speaks::Course(caller) = self.speaks {

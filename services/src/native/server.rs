@@ -113,9 +113,12 @@ where
                 never = dialect::stop_with(&drain, &session) => match never {},
             };
             served.session.hang_up();
-            // Behind a frame that cannot be read the peer may still wait for answers to those before.
-            let unreadable =
-                |error: &_| matches!(error, NativeError::Connection(framing::Error::Frame(_)));
+            // Behind a frame that cannot be read the peer may still wait for answers to those before;
+            // a stranger has none to wait for.
+            let is_stranger = before_login.is_some() && session.identity().is_none();
+            let unreadable = |error: &_| {
+                !is_stranger && matches!(error, NativeError::Connection(framing::Error::Frame(_)))
+            };
             if result.as_ref().err().is_none_or(unreadable) {
                 dialect::close(&mut served.connection).await;
             }
