@@ -461,7 +461,8 @@ impl Config {
             listen.max_connections > 0,
             "`max_connections` must be at least 1"
         );
-        if !listen.address.is_local() && !listen.expose && !offered.is_empty() {
+        let asks = !offered.is_empty() || listen.secret().is_some();
+        if !listen.address.is_local() && !listen.expose && asks {
             bail!(
                 "others than this machine could connect, and everything would pass in plain text; \
                  listen on 127.0.0.1, or set `expose = true` if that is what you want"

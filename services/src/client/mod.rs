@@ -211,6 +211,8 @@ impl From<CourseCaller> for Client {
 /// The response to a call: its head, and its body to be read part by part.
 #[derive(Debug)]
 #[non_exhaustive]
+// One lives at a time, on the stack of who reads it.
+#[allow(clippy::large_enum_variant)]
 pub enum Reply<'a> {
     /// In the native dialect.
     Native(native::Reply<'a>),
