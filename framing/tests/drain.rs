@@ -293,7 +293,7 @@ async fn a_peer_that_writes_on_fast_behind_an_unreadable_frame_is_not_listened_t
     let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
     let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
     let pipeline = Pipeline::new(Connection::new(ours, StructHeader::default()), echo);
-    let pipeline = tokio::spawn(async move { pipeline.await });
+    let pipeline = tokio::spawn(pipeline);
     theirs.write_all(b"\xff\xff\xff\xff").await.unwrap();
     let mut taken = 0;
     while theirs.write_all(&[b'x'; 4096]).await.is_ok() {
