@@ -2,10 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `config.rs` | the server's configuration file |
+//! | `config/` | the server's configuration file |
 //! | `check.rs` | whether what it names is there |
 //! | `stack.rs` | which layers stand in which order |
 //! | `server.rs` | listeners, each with its stack, until it is told to stop |
+//! | `socket.rs` | their sockets, with their options |
 //! | `first_start.rs` | what there is without a configuration file |
 //! | `account.rs` | `framed account …` |
 //! | `terminal.rs` | passwords and log lines |
@@ -19,6 +20,7 @@ pub mod config;
 pub mod first_start;
 pub mod frame;
 pub mod server;
+mod socket;
 pub mod stack;
 pub mod sticky;
 pub mod terminal;

@@ -22,7 +22,8 @@ use std::{
 /// [`high_water`](crate::ConnectionOptions::high_water) mark and what a service has in work.
 ///
 /// Give it along with a time limit, or peers that stop in the middle of a frame hold their part
-/// for ever.
+/// for ever. The time of a frame runs on while the budget is used up: if it stood still, those who
+/// stop in the middle could only be told from the others one after the other.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
