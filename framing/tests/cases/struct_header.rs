@@ -134,6 +134,7 @@ fn f26_what_cannot_work_is_refused_when_it_is_built() {
         (r#"format = """#, "0 bytes"),
         (r#"format = "!0I""#, "0 bytes"),
         (r#"format = "4x""#, "no item"),
+        (r#"format = "4x", length = 0"#, "no item"),
         (r#"format = "70000sI""#, "65536"),
         (r#"format = "!II", length = 2"#, "0 to 1"),
         (r#"format = "I", max_frame = 0"#, "at least 1"),
