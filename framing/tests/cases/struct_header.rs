@@ -1,6 +1,6 @@
 //! Binary lengths: F01 to F28.
 
-use framing::{Framing, Machine, Received, StructHeader, Value};
+use framing::{Framing, Machine, Received, Registry, StructHeader, Value};
 
 use crate::{
     cases, refused,
@@ -112,6 +112,14 @@ fn f15_the_greatest_adjustment_is_refused() {
         &format!(r#"{{ type = "struct-header", adjust = {} }}"#, i64::MIN),
         "adjust",
     );
+    for (adjust, good) in [(i64::MAX / 2, true), (i64::MAX / 2 + 1, false)] {
+        let framing = format!(r#"{{ type = "struct-header", format = "B", adjust = {adjust} }}"#);
+        assert_eq!(
+            Registry::default().parse(&framing).is_ok(),
+            good,
+            "{adjust}"
+        );
+    }
 }
 
 #[test]
