@@ -127,7 +127,7 @@ fn is(due: &Due, (ok, bytes): &(bool, Vec<u8>)) -> bool {
 
 /// The bytes that base64 stands for.
 fn base64(text: &[u8]) -> Vec<u8> {
-    assert!(text.len() % 4 == 0, "{}", text.escape_ascii());
+    assert!(text.len().is_multiple_of(4), "{}", text.escape_ascii());
     let digit = |byte: &u8| match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,

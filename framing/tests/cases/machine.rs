@@ -131,7 +131,7 @@ fn what_a_framing_does_not_say_is_what_most_would() {
 
 #[test]
 fn a_boxed_framing_gives_back_what_it_has_not_sent() {
-    let mut boxed: BoxFraming = Box::new(AckHandshake::default());
+    let mut boxed: BoxFraming = Box::<AckHandshake>::default();
     boxed.encode("hi".into(), &mut Outbox::new()).unwrap();
     assert_eq!(boxed.take_unsent(), Some("hi".into()));
     assert_eq!(boxed.take_unsent(), None);
