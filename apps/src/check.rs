@@ -89,6 +89,17 @@ pub fn problems(config: &Config, file: Option<&Path>) -> Vec<Problem> {
                 message,
             });
         }
+        if let Err(error) = listen.acceptor() {
+            let (section, key) = match listen.hmac {
+                Some(_) => ("hmac", "[[listen]] hmac"),
+                None => ("hmac_mutual", "[[listen]] hmac_mutual"),
+            };
+            problems.push(Problem {
+                place: place("listen", Some(number), section),
+                key,
+                message: format!("{error:#}"),
+            });
+        }
     }
     problems
 }

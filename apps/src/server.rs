@@ -1,20 +1,20 @@
 //! Opens the listeners of a configuration and serves on them until it is told to stop.
 
-use std::{convert::Infallible, io, net::SocketAddr};
+use std::convert::Infallible;
 
 use anyhow::Context;
 use framing::{
-    Budget, ConnectionOptions,
-    serve::{Address, Listener, Tcp, Unix, serve_with},
+    BoxFraming, Budget, Connection, ConnectionOptions, FramingFactory,
+    serve::{Address, Handler, Listener, serve_with},
 };
 use futures_util::future::join_all;
-use services::{Session, native::NativeServer};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use services::{Session, course::CourseServer, hmac::HmacAcceptor, native::NativeServer};
 use tokio::sync::watch;
 use tower::service_fn;
 
 use crate::{
     config::{Config, Limits, Listen},
+    socket::{Socketed, bind},
     stack::{Parts, Stack},
 };
 
@@ -31,22 +31,8 @@ struct Bound {
     socket: Socketed,
     listen: Listen,
     stack: Stack,
+    acceptor: Option<HmacAcceptor>,
     announcement: String,
-}
-
-#[derive(Debug)]
-enum Socketed {
-    Tcp(Tcp),
-    Unix(Unix),
-}
-
-impl Socketed {
-    fn local_addr(&self) -> Address {
-        match self {
-            Self::Tcp(tcp) => tcp.local_addr(),
-            Self::Unix(unix) => unix.local_addr(),
-        }
-    }
 }
 
 impl Server {
@@ -56,20 +42,24 @@ impl Server {
         let mut listeners = Vec::new();
         for listen in &config.listen {
             let stack = parts.stack(config, listen)?;
+            let whose = || format!("the listener on {}", listen.address);
+            let acceptor = listen.acceptor().with_context(whose)?;
             let socket = bind(listen)
                 .await
                 .with_context(|| format!("cannot listen on {}", listen.address))?;
             let names: Vec<_> = config.services(listen).iter().map(|s| s.as_str()).collect();
             let announcement = format!(
-                "listening on {} ({}, native: {})",
+                "listening on {} ({}, {}: {})",
                 socket.local_addr(),
-                listen.framing.factory.name(),
+                framing_name(listen),
+                listen.dialect,
                 names.join(" ")
             );
             listeners.push(Bound {
                 socket,
                 listen: listen.clone(),
                 stack,
+                acceptor,
                 announcement,
             });
         }
@@ -102,21 +92,18 @@ impl Server {
         let buffered = Budget::new(usize::try_from(limits.buffered.0).unwrap_or(usize::MAX));
         let connection = &limits.connection(&buffered);
         let served = join_all(self.listeners.into_iter().map(|bound| {
-            let Bound {
-                socket,
-                listen,
-                stack,
-                ..
-            } = bound;
             let stopped = stopped.clone();
             async move {
-                match socket {
-                    Socketed::Tcp(tcp) => {
-                        serve(tcp, &listen, stack, limits, connection, stopped).await
-                    }
-                    Socketed::Unix(unix) => {
-                        serve(unix, &listen, stack, limits, connection, stopped).await
-                    }
+                let service = Serving {
+                    listen: bound.listen,
+                    stack: bound.stack,
+                    acceptor: bound.acceptor,
+                    limits,
+                    connection,
+                };
+                match bound.socket {
+                    Socketed::Tcp(tcp) => service.serve(tcp, stopped).await,
+                    Socketed::Unix(unix) => service.serve(unix, stopped).await,
                 }
             }
         }));
@@ -128,70 +115,93 @@ impl Server {
     }
 }
 
-/// Serves one listener: from here on a stage is a type.
-async fn serve<L>(
-    listener: L,
-    listen: &Listen,
-    stack: Stack,
-    limits: &Limits,
-    connection: &ConnectionOptions,
-    mut stopped: watch::Receiver<bool>,
-) where
-    L: Listener,
-{
-    let make = service_fn(move |_: Session| {
-        let stack = stack.clone();
-        async move { Ok::<_, Infallible>(stack) }
-    });
-    let mut dialect = NativeServer::new(make);
-    if listen.identity.is_none() {
-        let frame = usize::try_from(limits.frame_before_login.0).unwrap_or(usize::MAX);
-        dialect = dialect.before_login(frame, limits.login_deadline.0);
+/// The framing of a listener, as it is announced.
+fn framing_name(listen: &Listen) -> String {
+    match &listen.framing {
+        Some(framing) => framing.factory.name().to_owned(),
+        None => course(listen, ()).framing().name().to_owned(),
     }
-    serve_with(listener, dialect)
-        .framing(listen.framing.factory.clone())
-        .connection(connection.clone())
-        .max_connections(listen.max_connections)
-        .drain_timeout(limits.drain_timeout.0)
-        .with_graceful_shutdown(async move {
+}
+
+/// The dialects of the course, where the listener speaks those.
+fn course<M>(listen: &Listen, make: M) -> CourseServer<M> {
+    let server = CourseServer::new(make)
+        .login(listen.course_login())
+        .encoding(listen.encoding.unwrap_or_default());
+    match listen.course_dialect() {
+        Some(dialect) => server.then(dialect),
+        None => server,
+    }
+}
+
+/// What a listener is served with.
+struct Serving<'a> {
+    listen: Listen,
+    stack: Stack,
+    acceptor: Option<HmacAcceptor>,
+    limits: &'a Limits,
+    connection: &'a ConnectionOptions,
+}
+
+impl Serving<'_> {
+    /// Serves one listener: from here on a stage is a type.
+    async fn serve<L>(self, listener: L, mut stopped: watch::Receiver<bool>)
+    where
+        L: Listener,
+    {
+        let stack = self.stack.clone();
+        let make = service_fn(move |_: Session| {
+            let stack = stack.clone();
+            async move { Ok::<_, Infallible>(stack) }
+        });
+        let before_login = self.listen.identity.is_none().then(|| {
+            let frame = self.limits.frame_before_login.0;
+            let frame = usize::try_from(frame).unwrap_or(usize::MAX);
+            (frame, self.limits.login_deadline.0)
+        });
+        let stop = async move {
             // An error means that the server itself is gone.
             let _ = stopped.wait_for(|stop| *stop).await;
-        })
-        .into_future()
-        .await;
-}
-
-async fn bind(listen: &Listen) -> anyhow::Result<Socketed> {
-    match &listen.address {
-        Address::Tcp(address) => {
-            let listener = tcp_socket(*address, listen)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            Ok(Socketed::Tcp(Tcp::new(listener)?.nodelay(listen.nodelay)))
+        };
+        match &self.listen.framing {
+            Some(framing) => {
+                let mut dialect = NativeServer::new(make);
+                if let Some((frame, deadline)) = before_login {
+                    dialect = dialect.before_login(frame, deadline);
+                }
+                let factory = framing.factory.clone();
+                self.run(listener, dialect, factory, stop).await;
+            }
+            None => {
+                let mut dialect = course(&self.listen, make);
+                if let Some((frame, deadline)) = before_login {
+                    dialect = dialect.before_login(frame, deadline);
+                }
+                let factory = dialect.framing();
+                self.run(listener, dialect, factory, stop).await;
+            }
         }
-        Address::Unix(Some(path)) => Ok(Socketed::Unix(Unix::bind(path).await?)),
-        other => anyhow::bail!("nobody can listen on {other}"),
     }
-}
 
-/// A listening socket with the options of its listener; accepted sockets inherit them.
-fn tcp_socket(address: SocketAddr, listen: &Listen) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(listen.reuse_address)?;
-    if let Some(bytes) = listen.receive_buffer {
-        socket.set_recv_buffer_size(usize::try_from(bytes.0).unwrap_or(usize::MAX))?;
+    /// Serves with one dialect until it is told to stop.
+    async fn run<L, H>(
+        &self,
+        listener: L,
+        dialect: H,
+        framing: FramingFactory,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) where
+        L: Listener,
+        H: Handler<Connection<L::Io, BoxFraming>>,
+    {
+        serve_with(listener, dialect)
+            .framing(framing)
+            .acceptor(self.acceptor.clone())
+            .connection(self.connection.clone())
+            .max_connections(self.listen.max_connections)
+            .drain_timeout(self.limits.drain_timeout.0)
+            .with_graceful_shutdown(stop)
+            .into_future()
+            .await;
     }
-    if let Some(bytes) = listen.send_buffer {
-        socket.set_send_buffer_size(usize::try_from(bytes.0).unwrap_or(usize::MAX))?;
-    }
-    if let Some(idle) = listen.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle.0))?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(listen.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
 }

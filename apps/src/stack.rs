@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use anyhow::Context;
 use services::{
-    HandleLayer, Ping, Request, Response, TraceLayer, Unsupported, WhoAmI,
+    Clock, HandleLayer, Ping, Request, Response, TraceLayer, Unsupported, WhoAmI,
     exec::{Allow, Exec, Limits, ProcessSpawner},
     files::{DirectoryStore, Files},
     login::{AccountsFile, AnonymousLayer, Authenticator, Identity, LoginLayer, MemoryAttempts},
@@ -28,6 +28,7 @@ pub struct Parts {
     login: Option<LoginLayer>,
     exec: Option<Exec>,
     files: Option<Files>,
+    clock: Clock,
 }
 
 impl Parts {
@@ -36,7 +37,13 @@ impl Parts {
         let login = config.accounts.as_ref().map(open_login).transpose()?;
         let exec = config.exec.as_ref().map(open_exec).transpose()?;
         let files = config.files.as_ref().map(open_files).transpose()?;
-        Ok(Self { login, exec, files })
+        let clock = config.clock.clone().unwrap_or_default().build()?;
+        Ok(Self {
+            login,
+            exec,
+            files,
+            clock,
+        })
     }
 
     /// Puts the layers of one listener together, outermost first.
@@ -62,6 +69,8 @@ impl Parts {
                     .filter(|_| offers(Service::Files))
                     .map(Files::into_layer),
             )
+            // Tells the time.
+            .option_layer(offers(Service::Clock).then(|| self.clock.clone().into_layer()))
             // Says that nothing above knew the verb.
             .service(Unsupported);
 

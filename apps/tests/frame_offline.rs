@@ -227,6 +227,14 @@ fn the_ack_handshake_is_encoded_as_if_each_ok_had_come() {
         frame(&["encode", "--framing", small], "61\n").stdout,
         "1\na"
     );
+    // As the part of a pair that writes.
+    for (sender, bytes) in [("\"ack-handshake\"", "2\nhi"), (bare, "2hi")] {
+        let pair = format!("{{ type = \"pair\", receive = \"raw\", send = {sender} }}");
+        assert_eq!(
+            frame(&["encode", "--framing", &pair], "6869\n").stdout,
+            bytes
+        );
+    }
     // An ack that begins as a body might.
     let odd = "{ type = \"ack-handshake\", ack = \"\\n\" }";
     assert_eq!(

@@ -11,8 +11,9 @@
 //!  socket ─▶ listener ──▶ Connection ────────────────────▶ driver ────────────▶ Service<Bytes>
 //!            serve::Tcp,   Machine: buffers, poison,        serve::Pipeline,     └─ TypedLayer:
 //!            Unix, Memory  offsets                          answers in order        Service<Req>
-//!                            └─ Framing: bytes ⇄ frames     serve::Multiplex,
-//!                                                           any order, by tag
+//!            └─ Acceptor:    └─ Framing: bytes ⇄ frames     serve::Multiplex,
+//!               what comes                                  any order, by tag
+//!               before frames
 //!  socket ◀─ one vectored write ◀─ Outbox ◀─ frames ◀───── responses
 //!
 //!  socket ─▶ datagram ─▶ a fresh framing ─▶ frame ────────▶ the peer's session ─▶ Service<Bytes>
@@ -29,6 +30,7 @@
 //! | frames into a tower service | [`serve::serve`] |
 //! | a frame in each UDP or Unix datagram | [`datagram::Datagrams`], [`datagram::serve_datagrams`] |
 //! | a tower service that is a server elsewhere | [`client::Client`] |
+//! | a handshake, or encryption, before the first frame | [`serve::Acceptor`] |
 //! | either with answers in any order | [`serve::serve_multiplexed`], [`client::Multiplexed`] |
 //! | services of your own types, not of bytes | [`typed::TypedLayer`], [`typed::TypedClient`] |
 //! | to choose the framing in a config file | [`Registry`] |
@@ -55,8 +57,8 @@
 //!
 //! In the repository's `docs/`: `which-framing.md`, a table to choose by, and what each costs;
 //! `write-your-own.md`; `coming-from.md`, from tokio-util, tokio-tower, Netty or Erlang;
-//! `speak-it.md`, the server's dialect by hand and from Python; `protocol.md`, that dialect;
-//! `testing.md`, how all of it is tested.
+//! `sticky-packets.md`, what all of this is against; `speak-it.md`, the server's dialect by hand and
+//! from Python; `protocol.md`, that dialect; `testing.md`, how all of it is tested.
 //!
 //! # Cancel safety
 //!

@@ -389,3 +389,41 @@ impl<F: Framing> Machine<F> {
         self.read_buffer()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StructHeader;
+
+    #[test]
+    fn an_empty_buffer_is_used_again_unless_it_is_small() {
+        let frame = b"\0\0\0\x02hi";
+        for read in [true, false] {
+            let mut machine = Machine::new(StructHeader::default());
+            if read {
+                machine.read_buffer();
+            }
+            machine.receive(frame);
+            assert_eq!(machine.next_frame(), Ok(Received::Frame("hi".into())));
+            assert_eq!(machine.next_frame(), Ok(Received::Need(4)));
+            assert_eq!(machine.input.capacity() >= READ_SIZE, read);
+            assert_eq!(machine.input.capacity() == 0, !read);
+        }
+    }
+
+    #[test]
+    fn what_is_large_stays_where_it_is_at_rest() {
+        let mut machine = Machine::new(StructHeader::default());
+        machine.wake().extend_from_slice(&[0; FEW + 1]);
+        let place = machine.input.as_ptr();
+        machine.rest();
+        assert_eq!(machine.input.as_ptr(), place);
+        assert_eq!(machine.unread(), FEW + 1);
+
+        let mut machine = Machine::new(StructHeader::default());
+        machine.wake().extend_from_slice(&[0; FEW]);
+        machine.rest();
+        assert_eq!(machine.unread(), FEW);
+        assert!(machine.input.capacity() < READ_SIZE);
+    }
+}

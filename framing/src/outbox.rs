@@ -198,8 +198,34 @@ mod tests {
             put(&mut out);
             assert_eq!(out.get_u32(), read);
             read += 1;
+            assert_eq!(out.remaining(), 40_000);
         }
-        assert_eq!(out.remaining(), 40_000);
         assert!(out.tail.capacity() < 300_000, "{}", out.tail.capacity());
+    }
+
+    #[test]
+    fn what_is_left_moves_once_it_is_the_smaller_part() {
+        let mut out = Outbox::new();
+        out.put_slice(&[7; 100_000]);
+        let start = out.chunk().as_ptr();
+        let mut left = 0;
+        for (gone, place) in [(1, 1), (20_000, 20_000), (49_999, 49_999), (50_000, 0)] {
+            out.advance(gone - left);
+            left = gone;
+            assert_eq!(out.chunk().as_ptr(), start.wrapping_add(place), "{gone}");
+            assert_eq!(out.remaining(), 100_000 - gone);
+            assert!(!out.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_is_used_up_is_kept_if_it_is_small() {
+        for (size, kept) in [(1000, true), (100_000, false)] {
+            let mut out = Outbox::new();
+            out.put_slice(&vec![7; size]);
+            assert_eq!(out.take_bytes().len(), size);
+            assert!(out.is_empty());
+            assert_eq!(out.tail.capacity() > 0, kept, "{size}");
+        }
     }
 }

@@ -98,8 +98,7 @@ impl Service<Address> for Patient {
     }
 
     fn call(&mut self, address: Address) -> Dialling {
-        let mut options = MultiplexedOptions::default();
-        options.max_in_flight = IN_FLIGHT;
+        let options = MultiplexedOptions::default().max_in_flight(IN_FLIGHT);
         let connect = Connect::new(StructHeader::default())
             .multiplexed(U32InFront::new())
             .options(options);

@@ -74,8 +74,7 @@ async fn b04_who_was_ready_before_the_server_left_is_told_when_it_calls() {
 
 #[tokio::test]
 async fn a_limit_beyond_all_measure_is_none() {
-    let mut options = ClientOptions::default();
-    options.max_in_flight = usize::MAX;
+    let options = ClientOptions::default().max_in_flight(usize::MAX);
     let (client, server) = with_options(options);
     echo(server, Duration::ZERO);
     assert_eq!(client.oneshot("x".into()).await.unwrap(), "x");
@@ -193,8 +192,7 @@ async fn it_works_over_a_framing_that_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_requests_than_allowed_are_sent_before_an_answer() {
-    let mut options = ClientOptions::default();
-    options.max_in_flight = 2;
+    let options = ClientOptions::default().max_in_flight(2);
     let (client, mut server) = with_options(options);
     let calls = tokio::spawn(join_all((0..7).map(|_| client.clone().oneshot("x".into()))));
     for _ in 0..2 {

@@ -13,12 +13,13 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use framing::{
     AckHandshake, BoxFraming, CodecFraming, Connection, Delimiter, Error, ErrorKind, FrameError,
-    FramingCodec, Limits, OnError, Registry, StructHeader, StructHeaderOptions,
+    Framing, FramingCodec, Limits, Machine, OnError, Received, Registry, StructHeader,
+    StructHeaderOptions,
 };
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, stream::FusedStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_test::{assert_pending, io::Builder, task::spawn};
-use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec};
 
 /// One of each kind, by name.
 const FRAMINGS: [&str; 6] = [
@@ -684,6 +685,16 @@ async fn a_codec_of_ours_refuses_and_goes_on() {
 }
 
 #[test]
+fn a_codec_of_ours_gives_a_frame_before_the_end_and_tells_a_cut_off_one() {
+    let mut codec = FramingCodec::new(StructHeader::default()).unwrap();
+    let mut buffer = BytesMut::from(&b"\0\0\0\x02hi\0\0\0\x05hel"[..]);
+    assert_eq!(codec.decode(&mut buffer).unwrap().unwrap(), "hi");
+    assert!(codec.decode(&mut buffer).unwrap().is_none());
+    let error = codec.decode_eof(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
 fn a_framing_that_answers_cannot_be_a_codec() {
     let error = FramingCodec::new(AckHandshake::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
@@ -721,13 +732,13 @@ fn an_error_of_a_foreign_codec_has_its_place() {
         &[&b"\0\0\0\x02hi\0\0\0\x05hello"[..]][..],
         &[b"\0\0\0\x02h", b"i\0\0", b"\0\x05"],
     ] {
-        let mut machine = framing::Machine::new(CodecFraming::new(codec.clone(), Limits::new()));
+        let mut machine = Machine::new(CodecFraming::new(codec.clone(), Limits::new()));
         let mut errors = Vec::new();
         for piece in pieces {
             machine.receive(piece);
             loop {
                 match machine.next_frame() {
-                    Ok(framing::Received::Frame(frame)) => assert_eq!(frame, "hi"),
+                    Ok(Received::Frame(frame)) => assert_eq!(frame, "hi"),
                     Ok(_) => break,
                     Err(error) => {
                         errors.push((error.kind(), error.offset()));
@@ -738,6 +749,66 @@ fn an_error_of_a_foreign_codec_has_its_place() {
         }
         assert_eq!(errors, [(ErrorKind::Malformed, 6)]);
     }
+}
+
+/// Waits for an end that never comes, and does not mind when the stream ends.
+struct Endless;
+
+impl Decoder for Endless {
+    type Item = Bytes;
+    type Error = io::Error;
+
+    fn decode(&mut self, _: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    fn decode_eof(&mut self, _: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
+}
+
+impl Encoder<Bytes> for Endless {
+    type Error = io::Error;
+
+    fn encode(&mut self, _: Bytes, _: &mut BytesMut) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_foreign_codec_gathers_is_bounded_and_nothing_that_it_leaves_is_lost() {
+    let make = || Machine::new(CodecFraming::new(Endless, Limits::new().max_frame(100)));
+    let mut machine = make();
+    machine.receive(&vec![0; 2 * 100 + 64 * 1024]);
+    assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+    machine.receive(b"!");
+    let error = machine.next_frame().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.limit()),
+        (ErrorKind::TooLong, Some(100))
+    );
+
+    let mut machine = make();
+    machine.receive(b"abc");
+    machine.close_input();
+    let error = machine.next_frame().unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Truncated, 3));
+}
+
+#[test]
+fn a_foreign_codec_that_has_dropped_a_header_is_inside_a_frame() {
+    let framing = CodecFraming::new(LengthDelimitedCodec::new(), Limits::new());
+    let mut machine = Machine::new(framing);
+    machine.framing_mut().set_max_frame(5);
+    assert_eq!(machine.framing().max_frame(), 5);
+    assert!(!machine.is_mid_frame());
+    machine.receive(b"\0\0\0\x02");
+    assert_eq!(machine.next_frame(), Ok(Received::Need(1)));
+    assert_eq!(machine.unread(), 0);
+    assert!(machine.is_mid_frame());
+    machine.receive(b"hi");
+    assert_eq!(machine.next_frame(), Ok(Received::Frame("hi".into())));
+    assert!(!machine.is_mid_frame());
 }
 
 #[test]

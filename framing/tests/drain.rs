@@ -253,3 +253,52 @@ async fn a_peer_that_closes_is_not_waited_for() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }
+
+/// The answers in front of a frame that cannot be read reach a peer that is still writing.
+#[tokio::test]
+async fn an_unreadable_frame_does_not_reset_the_answers_in_front_of_it_away() {
+    const ANSWER: usize = 1 << 20;
+    let listener = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr();
+    let service = service_fn(async |_: Bytes| Ok::<_, Infallible>(Bytes::from(vec![7; ANSWER])));
+    tokio::spawn(serve(listener, Shared::new(service)).into_future());
+    let (mut answers, mut requests) = tokio::io::split(dial(&address).await.unwrap());
+    let writing = tokio::spawn(async move {
+        requests.write_all(b"\0\0\0\x01a\xff\xff\xff\xff").await?;
+        for _ in 0..10 {
+            requests.write_all(&[b'x'; 60_000]).await?;
+        }
+        requests.shutdown().await
+    });
+    soon(writing).await.unwrap().unwrap();
+    let mut received = Vec::new();
+    soon(answers.read_to_end(&mut received)).await.unwrap();
+    assert_eq!(received.len(), 4 + ANSWER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_writes_on_behind_an_unreadable_frame_is_not_heard_for_ever() {
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
+    let pipeline = Pipeline::new(Connection::new(ours, StructHeader::default()), echo);
+    let pipeline = tokio::spawn(pipeline);
+    let begun = Instant::now();
+    theirs.write_all(b"\xff\xff\xff\xff").await.unwrap();
+    assert!(pipeline.await.unwrap().is_err());
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_writes_on_fast_behind_an_unreadable_frame_is_not_listened_to() {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    let echo = service_fn(async |frame: Bytes| Ok::<_, Infallible>(frame));
+    let pipeline = Pipeline::new(Connection::new(ours, StructHeader::default()), echo);
+    let pipeline = tokio::spawn(pipeline);
+    theirs.write_all(b"\xff\xff\xff\xff").await.unwrap();
+    let mut taken = 0;
+    while theirs.write_all(&[b'x'; 4096]).await.is_ok() {
+        taken += 4096;
+        assert!(taken < 2 << 20, "{taken} bytes were taken");
+    }
+    assert!(soon(pipeline).await.unwrap().is_err());
+}

@@ -287,6 +287,22 @@ async fn idleness_is_told_again_and_again_and_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_the_framing_waits_for_is_not_idleness() {
+    let framing = boxed(r#"{ type = "ack-handshake", bare = true }"#);
+    let options = ConnectionOptions::new().idle_timeout(Duration::from_secs(10));
+    let (mut connection, mut peer) = connection(framing, options);
+    let peer = tokio::spawn(async move {
+        peer.write_all(b"2").await.unwrap();
+        let mut ack = [0; 2];
+        peer.read_exact(&mut ack).await.unwrap();
+        peer.write_all(b"hi").await.unwrap();
+        peer
+    });
+    assert_eq!(connection.next().await.unwrap().unwrap(), "hi");
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_is_not_idle_while_nobody_asks_for_its_frames() {
     let options = ConnectionOptions::new().idle_timeout(Duration::from_secs(10));
     let (mut connection, mut peer) = connection(StructHeader::default(), options);

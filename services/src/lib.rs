@@ -67,6 +67,7 @@
 //! - `handle.rs`: how a service joins a stack; `ping.rs` and `whoami.rs` are the smallest that do; `trace.rs`
 //!   and `audit.rs` note what happens.
 //! - `login/`, `exec/`, `files/`: each with its `layer.rs`, and below it the traits that others can implement.
+//! - `hmac/`: whether the other end has a secret of ours, before the first frame.
 //! - `native/`: requests and responses in frames, both sides.
 //! - `client/`: the verbs as an async API.
 //! - `chat/`: messages in datagrams, and the directory that passes them on.
@@ -75,11 +76,15 @@ pub mod audit;
 mod body;
 pub mod chat;
 pub mod client;
+mod clock;
+pub mod course;
+mod dialect;
 pub mod escape;
 pub mod exec;
 mod fields;
 pub mod files;
 mod handle;
+pub mod hmac;
 pub mod login;
 mod message;
 pub mod native;
@@ -89,6 +94,7 @@ mod trace;
 mod whoami;
 
 pub use body::{Body, BodyError, BodySender, Part, Unread};
+pub use clock::{Clock, ClockFormatError};
 pub use fields::{FieldError, Fields};
 pub use handle::{Handle, HandleFuture, HandleLayer, HandleOrPass, HasVerb, Unsupported};
 pub use message::{Authed, Code, Request, Response, Status, Verb};

@@ -12,6 +12,8 @@ use crate::{Body, FieldError, Fields, Session, login::Identity};
 pub struct Verb(Cow<'static, str>);
 
 impl Verb {
+    /// Tells the time, again and again.
+    pub const CLOCK: Self = Self::from_static("clock");
     /// Runs a command.
     pub const EXEC: Self = Self::from_static("exec");
     /// Fetches a file.

@@ -31,6 +31,8 @@ struct Inner {
     full_frame_limit: usize,
     closing: AtomicBool,
     hung_up: CancellationToken,
+    /// The peer has hung up, or the server stops.
+    left: CancellationToken,
 }
 
 impl Session {
@@ -46,6 +48,7 @@ impl Session {
             full_frame_limit,
             closing: AtomicBool::new(false),
             hung_up: CancellationToken::new(),
+            left: CancellationToken::new(),
         }))
     }
 
@@ -108,6 +111,19 @@ impl Session {
     /// Notes that nothing more comes from the peer. Done by the driver.
     pub fn hang_up(&self) {
         self.0.hung_up.cancel();
+        self.0.left.cancel();
+    }
+
+    /// Notes that the server stops: what would never end by itself should end now. Done by the
+    /// driver.
+    pub fn stop(&self) {
+        self.0.left.cancel();
+    }
+
+    /// Waits until the peer has [hung up](Self::hung_up) or the server stops. For responses without
+    /// an end of their own. Cancel safe.
+    pub async fn left(&self) {
+        self.0.left.cancelled().await;
     }
 
     /// Waits until nothing more comes from the peer: it has closed its side, or is gone. Which one

@@ -351,6 +351,7 @@ async fn versions_are_preconditions() {
     let mut peer = server.peer_of("alice").await;
     put(&mut client, "f", b"one").await.unwrap();
     let first = within(client.list_all()).await.unwrap().remove(0).version;
+    let first = first.unwrap();
     let put_as = |version: &str| json!({"name": "f", "version": version});
     let head = put_by_hand(
         &mut peer,

@@ -21,12 +21,17 @@ use clap::Parser;
     after_help = "Examples:
   tour                the whole tour
   tour --size 1GiB    with a larger file
+  tour --course       the systems of the course on TCP sockets, with Python scripts
   tour --tamper       with a proxy that flips one bit; must end with exit code 1"
 )]
 struct Arguments {
     /// The size of the file
     #[arg(long, default_value = "64MiB")]
     size: ByteSize,
+
+    /// Go through the course's systems instead, and print what passes on the wire
+    #[arg(long, conflicts_with_all = ["size", "tamper"])]
+    course: bool,
 
     /// Put a proxy between client and server that flips one bit
     #[arg(long)]
@@ -52,6 +57,7 @@ async fn main() -> ExitCode {
         tamper: arguments.tamper,
     };
     let result = match terminal::init_log(arguments.log.as_deref(), "error") {
+        Ok(()) if arguments.course => tour::course::run().await,
         Ok(()) => tour::run(&options).await,
         Err(error) => Err(error),
     };

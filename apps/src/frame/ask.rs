@@ -16,10 +16,14 @@ use super::{
 /// Says who one is.
 pub(super) async fn whoami(client: &mut Client, output: Output) -> Result<(), Failure> {
     let account = in_time(client.whoami()).await?;
-    let rights: Vec<String> = account.rights.iter().map(ToString::to_string).collect();
-    let plain = match rights.len() {
-        0 => format!("{} (no rights)", escaped(&account.name)),
-        _ => format!("{} ({})", escaped(&account.name), rights.join(", ")),
+    let rights: Option<Vec<String>> = account
+        .rights
+        .map(|rights| rights.iter().map(ToString::to_string).collect());
+    let name = escaped(&account.name);
+    let plain = match &rights {
+        None => name.to_string(),
+        Some(rights) if rights.is_empty() => format!("{name} (no rights)"),
+        Some(rights) => format!("{name} ({})", rights.join(", ")),
     };
     output
         .show(json!({ "name": account.name, "rights": rights }), plain)

@@ -2,9 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use super::connect::ServerUrl;
+use super::{
+    connect::ServerUrl,
+    dialect::{Dialect, Encoding, Form, KeyNames},
+    proof::HmacDigest,
+    shell::Language,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +19,7 @@ Examples:
   frame --user admin shell
   printf '5\\nhello' | frame decode --framing ack-handshake
   frame inspect --upstream tcp://127.0.0.1:8002
+  frame --server tcp://127.0.0.1:8005 --dialect course-exec --encoding gbk exec -- dir
 
 The password comes from --password-file, the variable FRAME_PASSWORD, or a question on the terminal.
 
@@ -48,6 +54,7 @@ Examples:
   frame --user admin get 2
   frame --user admin get report.pdf -o /tmp/latest.pdf --force
   frame --user admin get notes.txt -o - | less
+  frame --server tcp://127.0.0.1:8006 --dialect course-transfer get
 
 A word of digits is a number in the list that `frame ls` shows; the list is taken anew. A file that \
 is really called 3 is fetched with `frame get --name 3`. Nothing that is here already is overwritten \
@@ -66,10 +73,20 @@ Examples:
   frame ping
   frame --server unix:/run/framed.sock --framing ack-handshake ping";
 
+const CLOCK_EXAMPLES: &str = "\
+Examples:
+  frame --user admin clock
+  frame --user admin clock --every 1s --format '%H:%M:%S' --count 3
+  frame --server tcp://127.0.0.1:8007 --dialect course-clock clock
+
+Each line is the server's local time, and behind it the seconds since 1970, where the server tells. \
+The server must offer the service `clock`.";
+
 const SHELL_EXAMPLES: &str = "\
 Examples:
   frame --user admin shell
   printf 'ls\\nget 1\\n' | frame --user admin shell
+  frame --server tcp://127.0.0.1:8006 --dialect course-files shell --menu --lang zh
 
 Lines are like the verbs of this program: ls, get 2, put FILE, rm NAME, exec PROGRAM ARG…, whoami, \
 ping, help, quit. A line that fails does not end the shell. When lines come from a pipe, the exit \
@@ -130,35 +147,58 @@ pub(super) struct Cli {
 
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
-    /// The server: tcp://host:port or unix:/path.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Server",
-        value_name = "URL",
-        default_value = "tcp://127.0.0.1:8002"
-    )]
-    pub(super) server: ServerUrl,
+    /// The server: tcp://host:port or unix:/path [default: tcp://127.0.0.1:8002].
+    #[arg(long, global = true, help_heading = "Server", value_name = "URL")]
+    pub(super) server: Option<ServerUrl>,
 
-    /// The framing: a name, or an inline table with `type` and options; see `frame framings`.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Server",
-        value_name = "F",
-        default_value = "struct-header"
-    )]
-    pub(super) framing: String,
+    /// The framing: a name, or an inline table with `type` and options; see `frame framings`
+    /// [default: struct-header].
+    #[arg(long, global = true, help_heading = "Server", value_name = "F")]
+    pub(super) framing: Option<String>,
 
-    /// The dialect.
+    /// The dialect; those of the course's scripts bring their own framing [default: native].
+    #[arg(long, global = true, help_heading = "Server", value_name = "D")]
+    pub(super) dialect: Option<Dialect>,
+
+    /// Prove with the secret in this file that we are one of the server's clients.
+    #[arg(long, global = true, help_heading = "Server", value_name = "FILE")]
+    pub(super) hmac_secret_file: Option<PathBuf>,
+
+    /// The hash of that proof; md5 is for servers from before Python 3.8 [default: sha256].
     #[arg(
         long,
         global = true,
         help_heading = "Server",
-        value_name = "D",
-        default_value = "native"
+        value_name = "HASH",
+        requires = "hmac_secret_file",
+        conflicts_with = "hmac_mutual"
     )]
-    pub(super) dialect: Dialect,
+    pub(super) hmac_digest: Option<HmacDigest>,
+
+    /// The server must prove itself, too.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Server",
+        requires = "hmac_secret_file"
+    )]
+    pub(super) hmac_mutual: bool,
+
+    /// The form of course-struct (both, answer) or course-transfer (upload, ack).
+    #[arg(long, global = true, help_heading = "Course", value_name = "FORM")]
+    pub(super) form: Option<Form>,
+
+    /// What the server writes the output of commands in [default: utf-8].
+    #[arg(long, global = true, help_heading = "Course", value_name = "E")]
+    pub(super) encoding: Option<Encoding>,
+
+    /// The server answers each file that was sent with course-transfer.
+    #[arg(long, global = true, help_heading = "Course")]
+    pub(super) reply: bool,
+
+    /// Other keys of file headers, such as filename=file_name,md5=MD5.
+    #[arg(long, global = true, help_heading = "Course", value_name = "KEYS")]
+    pub(super) keys: Option<KeyNames>,
 
     /// Log in as this user.
     #[arg(long, global = true, help_heading = "Server", value_name = "NAME")]
@@ -169,11 +209,33 @@ pub(super) struct ServerArgs {
     pub(super) password_file: Option<PathBuf>,
 }
 
-/// How requests and responses are written in frames.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Dialect {
-    // Described in `docs/protocol.md`; a help text here would double the length of every --help.
-    Native,
+/// What a verb without a server works with.
+pub(super) const FRAMING: &str = "struct-header";
+
+impl ServerArgs {
+    /// The framing, as it is written.
+    pub(super) fn framing(&self) -> &str {
+        self.framing.as_deref().unwrap_or(FRAMING)
+    }
+
+    /// The first option that only makes sense where a server is asked.
+    pub(super) fn of_a_server(&self) -> Option<&'static str> {
+        let given = [
+            ("--server", self.server.is_some()),
+            ("--dialect", self.dialect.is_some()),
+            ("--form", self.form.is_some()),
+            ("--encoding", self.encoding.is_some()),
+            ("--reply", self.reply),
+            ("--keys", self.keys.is_some()),
+            ("--hmac-secret-file", self.hmac_secret_file.is_some()),
+            ("--user", self.user.is_some()),
+            ("--password-file", self.password_file.is_some()),
+        ];
+        given
+            .into_iter()
+            .find(|(_, given)| *given)
+            .map(|(option, _)| option)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -195,9 +257,10 @@ pub(super) enum Verb {
     /// Ask whether the server answers, and how fast.
     #[command(after_help = PING_EXAMPLES)]
     Ping,
+    /// Look at the server's clock, until it or you end it.
+    Clock(ClockArgs),
     /// Work line by line on one connection.
-    #[command(after_help = SHELL_EXAMPLES)]
-    Shell,
+    Shell(ShellArgs),
     /// List the framings and their options.
     Framings(FramingsArgs),
     /// Find the frames in the bytes on standard input.
@@ -269,9 +332,9 @@ pub(super) struct PutArgs {
 #[derive(Debug, Args)]
 #[command(after_help = GET_EXAMPLES)]
 pub(super) struct GetArgs {
-    /// The file's name, or its number in the list.
+    /// The file's name, or its number in the list; none where a script's server sends one unasked.
     #[arg(value_name = "NAME|NUMBER")]
-    pub(super) file: String,
+    pub(super) file: Option<String>,
 
     /// Take the word for a name, also if it has digits only.
     #[arg(long, conflicts_with = "number")]
@@ -295,6 +358,34 @@ pub(super) struct GetArgs {
 pub(super) struct RmArgs {
     /// The file's name.
     pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CLOCK_EXAMPLES)]
+pub(super) struct ClockArgs {
+    /// The time between two ticks, such as 10s [default: the server's].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) every: Option<Duration>,
+
+    /// The format, as of strftime [default: the server's].
+    #[arg(long, value_name = "F")]
+    pub(super) format: Option<String>,
+
+    /// End after so many ticks.
+    #[arg(long, value_name = "N")]
+    pub(super) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SHELL_EXAMPLES)]
+pub(super) struct ShellArgs {
+    /// Go by a menu: log in, choose upload or download, type a number.
+    #[arg(long)]
+    pub(super) menu: bool,
+
+    /// The language of the menu [default: that of the locale].
+    #[arg(long, value_name = "LANG", requires = "menu")]
+    pub(super) lang: Option<Language>,
 }
 
 #[derive(Debug, Args)]

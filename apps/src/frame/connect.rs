@@ -5,19 +5,25 @@ use std::{fmt, future::Future, io, path::PathBuf, str::FromStr, time::Duration};
 use framing::{FramingFactory, Registry, client::dial, serve::Address};
 use services::{
     client::{Client, ClientError},
+    course::{self, CourseCaller, TransferForm},
     login::Password,
     native,
 };
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
-    cli::ServerArgs,
+    cli::{GetArgs, ServerArgs},
+    dialect::{self, Script},
     exit::{Exit, Failure},
     password,
+    proof::Proof,
 };
 
 /// The longest wait for a name to be looked up and a server to take the connection.
 pub(super) const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// The longest wait for a good-bye to be on its way.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// The longest wait for an answer that needs no work to speak of.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -89,21 +95,35 @@ impl ServerUrl {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) url: ServerUrl,
-    framing: FramingFactory,
+    speaks: Speaks,
+    proof: Option<Proof>,
     login: Option<(String, Password)>,
+}
+
+/// What a server speaks.
+#[derive(Debug)]
+enum Speaks {
+    Native(FramingFactory),
+    /// A dialect of the course by its name; none is the login alone.
+    Course(String, Option<course::Dialect>),
 }
 
 impl Target {
     /// Reads the options, and the password if one is needed; may ask for it.
     pub(super) fn new(args: &ServerArgs) -> Result<Self, Failure> {
-        let framing = framing(&args.framing)?;
-        native::check(&framing.make()).map_err(|error| {
-            Failure::new(
-                Exit::DATA,
-                "config",
-                format!("--framing {}: {error}", framing.name()),
-            )
-        })?;
+        let speaks = match dialect::script(args)? {
+            Some(Script(course)) => {
+                Speaks::Course(dialect::name(args.dialect.unwrap_or_default()), course)
+            }
+            None => {
+                let framing = framing(args.framing())?;
+                native::check(&framing.make()).map_err(|error| {
+                    let message = format!("--framing {}: {error}", framing.name());
+                    Failure::new(Exit::DATA, "config", message)
+                })?;
+                Speaks::Native(framing)
+            }
+        };
         let login = match (&args.user, &args.password_file) {
             (Some(user), file) => Some((user.clone(), password::find(user, file.as_deref())?)),
             (None, None) => None,
@@ -113,16 +133,53 @@ impl Target {
                 ));
             }
         };
+        let url = args.server.clone().unwrap_or(ServerUrl::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: 8002,
+        });
+        let proof = Proof::new(args)?;
         Ok(Self {
-            url: args.server.clone(),
-            framing,
+            url,
+            speaks,
+            proof,
             login,
         })
     }
 
-    /// Names the framing in a failure that came before any answer did.
+    /// Whether connections are logged in from the start.
+    pub(super) fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Logs further connections in as whoever has just logged in.
+    pub(super) fn remember(&mut self, name: String, password: Password) {
+        self.login = Some((name, password));
+    }
+
+    /// Whether commands can be given a standard input there.
+    pub(super) fn has_stdin(&self) -> bool {
+        matches!(self.speaks, Speaks::Native(_))
+    }
+
+    /// Sees that a file is named where the server must be told which one is wanted.
+    pub(super) fn check_name(&self, args: &GetArgs) -> Result<(), Failure> {
+        let unasked = matches!(
+            &self.speaks,
+            Speaks::Course(_, Some(course::Dialect::Transfer(options)))
+                if options.form != TransferForm::Ack
+        );
+        if args.file.is_none() && !unasked {
+            return Err(Failure::usage("which file? get NAME, or get NUMBER"));
+        }
+        Ok(())
+    }
+
+    /// Names what was spoken in a failure that came before any answer did.
     pub(super) fn doubt(&self, failure: Failure) -> Failure {
-        failure.over(self.framing.name(), &self.url)
+        match &self.speaks {
+            Speaks::Native(framing) => failure.over(framing.name(), &self.url),
+            Speaks::Course(dialect, _) => failure.in_dialect(dialect, &self.url),
+        }
     }
 
     /// The same for a failure after [`connect`](Self::connect): a login was an answer, so what is
@@ -136,16 +193,27 @@ impl Target {
 
     /// Connects and logs in.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
-        let io = timeout(CONNECT_TIME, self.dial())
+        let mut io = timeout(CONNECT_TIME, self.dial())
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|error| Failure::unreachable(&self.url, error))?;
-        let mut client = Client::new(io, self.framing.make())
-            .map_err(|error| Failure::new(Exit::DATA, "config", error.to_string()))?;
+        if let Some(proof) = &self.proof {
+            proof.give(&mut *io).await?;
+        }
+        let mut client = match &self.speaks {
+            Speaks::Native(framing) => Client::new(io, framing.make())
+                .map_err(|error| Failure::new(Exit::DATA, "config", error.to_string()))?,
+            Speaks::Course(_, dialect) => CourseCaller::new(io, dialect.clone())
+                .map_err(|error| Failure::new(Exit::DATA, "config", error.to_string()))?
+                .into(),
+        };
         if let Some((name, password)) = &self.login {
-            in_time(client.login(name, password.clone()))
-                .await
-                .map_err(|failure| self.doubt(failure))?;
+            let logged_in = in_time(client.login(name, password.clone())).await;
+            if let Err(failure) = logged_in {
+                // Not a word more than the answer needs: the failure is what counts.
+                let _ = timeout(LEAVE_TIME, client.leave()).await;
+                return Err(self.doubt(failure));
+            }
         }
         Ok(client)
     }

@@ -20,8 +20,11 @@ const READ: usize = 64 * 1024;
 
 /// Encodes standard input to standard output.
 pub(super) fn run(framing: &str, args: &EncodeArgs, output: Output) -> Result<u8, Failure> {
-    let factory = match Registry::default().parse(framing) {
-        Ok(factory) => factory,
+    let factories = Registry::default()
+        .parse(framing)
+        .and_then(|factory| Ok((sender(framing)?.unwrap_or_else(|| factory.clone()), factory)));
+    let (sender, factory) = match factories {
+        Ok(factories) => factories,
         Err(error) => return Ok(refused(&error, 0)),
     };
     let form = match (output.is_json(), args.hex) {
@@ -30,7 +33,8 @@ pub(super) fn run(framing: &str, args: &EncodeArgs, output: Output) -> Result<u8
         (false, false) => Form::Bytes,
     };
     let mut printer = BufWriter::new(io::stdout().lock());
-    let result = encode(&factory, io::stdin().lock(), form, &mut printer);
+    let writer = Writer::new(&factory, &sender);
+    let result = encode(writer, io::stdin().lock(), form, &mut printer);
     // What went well stays written.
     printer.flush().map_err(|error| closed(&error))?;
     match result {
@@ -70,13 +74,12 @@ fn refused(error: &FrameError, written: u64) -> u8 {
 }
 
 fn encode(
-    factory: &FramingFactory,
+    mut writer: Writer,
     input: impl Read,
     form: Form,
     printer: &mut impl Write,
 ) -> Result<(), Stop> {
-    let mut writer = Writer::new(factory);
-    let most = factory.make().max_frame();
+    let most = writer.machine.framing().max_frame();
     let input = BufReader::with_capacity(READ, input);
     let mut lines = Lines::new(input, most.saturating_mul(2).saturating_add(2));
     let mut written = 0;
@@ -127,10 +130,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(factory: &FramingFactory) -> Self {
+    /// `sender` is the framing that writes: of a pair, the part that does.
+    fn new(factory: &FramingFactory, sender: &FramingFactory) -> Self {
         let framing = factory.make();
         let agreement = if framing.is_interactive() {
-            agreement(factory)
+            agreement(sender)
         } else {
             Bytes::new()
         };
@@ -154,6 +158,20 @@ impl Writer {
         }
         Ok(self.machine.outbox().take_bytes())
     }
+}
+
+/// The part of a pair that writes, as it is written in the options of the pair.
+fn sender(framing: &str) -> Result<Option<FramingFactory>, FrameError> {
+    let options: Option<toml::Table> = toml::from_str(&format!("framing = {framing}")).ok();
+    let sender = options
+        .as_ref()
+        .and_then(|options| options.get("framing")?.get("send"));
+    sender
+        .map(|sender| match sender.as_str() {
+            Some(name) => Registry::default().parse(name),
+            None => Registry::default().parse(&sender.to_string()),
+        })
+        .transpose()
 }
 
 /// What the framing itself agrees to an announcement with. Read off its answer, it is right whatever

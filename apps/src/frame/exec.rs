@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     cli::ExecArgs,
+    connect::Target,
     exit::{Exit, Failure, of_outcome},
     hex,
     interrupt::{Interrupt, Interrupts},
@@ -35,9 +36,9 @@ const MOST_COLLECTED: usize = 64 * 1024 * 1024;
 const EXTRA_OUTPUT: usize = 16 * 1024 * 1024;
 
 /// Whether standard input goes to the command: not if it is the null device, so that a command
-/// without input can still be sent signals.
-pub(super) fn forwards_stdin(args: &ExecArgs) -> bool {
-    args.stdin || (!args.no_stdin && !is_null(io::stdin()))
+/// without input can still be sent signals; and not unasked where commands have none.
+pub(super) fn forwards_stdin(args: &ExecArgs, target: &Target) -> bool {
+    args.stdin || (!args.no_stdin && target.has_stdin() && !is_null(io::stdin()))
 }
 
 fn is_null(file: impl std::os::fd::AsFd) -> bool {

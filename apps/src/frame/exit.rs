@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use services::{
     BodyError, Status,
     client::ClientError,
+    course::CourseError,
     escape::escaped,
     exec::Outcome,
     native::{CallError, NativeError},
@@ -105,10 +106,24 @@ impl Failure {
         ))
     }
 
+    /// Names the dialect and the server, if what was spoken is in doubt.
+    pub(super) fn in_dialect(self, dialect: &str, server: impl fmt::Display) -> Self {
+        if !self.doubts_framing {
+            return self;
+        }
+        self.hint(format!(
+            "the dialect was {dialect}: does {server} speak it? --dialect D names another one"
+        ))
+    }
+
     /// Nothing was asked of the server, or all of its answer has come.
     pub(super) fn in_step(mut self) -> Self {
         self.in_step = true;
         self
+    }
+
+    pub(super) fn lost(message: impl Into<String>) -> Self {
+        Self::new(Exit::IO, "connection-lost", message)
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Self {
@@ -188,6 +203,7 @@ impl From<ClientError> for Failure {
             ClientError::Body(BodyError::ConnectionLost) => lost(message),
             ClientError::Body(_) | ClientError::Nonsense(_) => protocol(message),
             ClientError::Call(error) => call(&error),
+            ClientError::Course(error) => course(&error, message),
             ClientError::Source(_) => Self::new(Exit::IO, "local-io", message),
             _ => protocol(escaped(&message).limit(1024).to_string()),
         }
@@ -195,7 +211,22 @@ impl From<ClientError> for Failure {
 }
 
 fn lost(message: String) -> Failure {
-    Failure::new(Exit::IO, "connection-lost", message).doubting_framing()
+    Failure::lost(message).doubting_framing()
+}
+
+/// What a script's server did, or did not.
+fn course(error: &CourseError, message: String) -> Failure {
+    match error {
+        CourseError::TooLong { .. } => Failure::new(Exit::DATA, "too-long", message).in_step(),
+        CourseError::Closed | CourseError::OutOfStep | CourseError::File(_) => lost(message),
+        CourseError::Connection(framing::Error::Frame(error))
+            if !matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout) =>
+        {
+            protocol(message)
+        }
+        CourseError::Connection(_) => lost(message),
+        _ => protocol(message),
+    }
 }
 
 fn protocol(message: String) -> Failure {

@@ -32,11 +32,19 @@ pub(super) async fn run(
         if output.is_json() {
             return Err(Failure::usage("--json and -o - both want standard output"));
         }
-        let chosen = choose(client, args, list).await?;
-        let download = begin(client, &chosen).await?;
+        let download = match &args.file {
+            Some(word) => {
+                let chosen = choose(client, args, word, list).await?;
+                begin(client, &chosen).await?
+            }
+            None => in_time(client.receive()).await?,
+        };
         return pour(download, output).await;
     }
-    let chosen = choose(client, args, list).await?;
+    let Some(word) = &args.file else {
+        return receive(client, args, output).await;
+    };
+    let chosen = choose(client, args, word, list).await?;
     // Before anything is asked for: what cannot land need not come.
     let landing = match place {
         None => Landing::here(&chosen.name, args.force),
@@ -47,11 +55,21 @@ pub(super) async fn run(
     save(download, landing, place, output).await
 }
 
+/// Fetches what the server sends unasked. Where it is not said, it lands under its own name.
+async fn receive(client: &mut Client, args: &GetArgs, output: Output) -> Result<(), Failure> {
+    let download = in_time(client.receive()).await?;
+    let landing = match args.output.as_deref() {
+        None => Landing::here(&download.file().name, args.force)?,
+        Some(path) => Landing::at(path, args.force)?,
+    };
+    save(download, landing, args.output.as_deref(), output).await
+}
+
 /// Which file is meant.
 struct Chosen {
     name: FileName,
     /// What the list says of it, where it was chosen from one.
-    listed: Option<(Version, u64)>,
+    listed: Option<(Option<Version>, u64)>,
 }
 
 /// What the word on the command line says.
@@ -62,8 +80,7 @@ enum Word {
 }
 
 /// A word of ASCII digits is a number, from 1 and without leading zeros; any other is a name.
-fn read_word(args: &GetArgs) -> Result<Word, Failure> {
-    let word = args.file.as_str();
+fn read_word(args: &GetArgs, word: &str) -> Result<Word, Failure> {
     let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     if args.name || (!digits && !args.number) {
         return Ok(Word::Name);
@@ -82,13 +99,14 @@ fn read_word(args: &GetArgs) -> Result<Word, Failure> {
 async fn choose(
     client: &mut Client,
     args: &GetArgs,
+    word: &str,
     list: Option<&[RemoteFile]>,
 ) -> Result<Chosen, Failure> {
-    let number = match read_word(args)? {
+    let number = match read_word(args, word)? {
         Word::Number(number) => number,
         Word::Name => {
             return Ok(Chosen {
-                name: existing(&args.file)?,
+                name: existing(word)?,
                 listed: None,
             });
         }
@@ -109,7 +127,7 @@ async fn choose(
 }
 
 async fn begin<'a>(client: &'a mut Client, chosen: &Chosen) -> Result<Download<'a>, Failure> {
-    let version = chosen.listed.map(|(version, _)| version);
+    let version = chosen.listed.and_then(|(version, _)| version);
     let download = in_time(client.get_version(&chosen.name, version)).await?;
     if chosen
         .listed
@@ -184,13 +202,13 @@ mod tests {
 
     fn read(word: &str, name: bool, number: bool) -> Result<Word, u8> {
         let args = GetArgs {
-            file: word.to_owned(),
+            file: None,
             name,
             number,
             output: None,
             force: false,
         };
-        read_word(&args).map_err(|failure| failure.exit())
+        read_word(&args, word).map_err(|failure| failure.exit())
     }
 
     #[test]

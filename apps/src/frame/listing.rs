@@ -88,12 +88,16 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 fn describe(file: &RemoteFile, number: usize) -> Value {
-    let modified = file.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let modified = file.modified.map(|time| {
+        time.duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs()
+    });
     json!({
         "number": number,
         "name": file.name,
         "size": file.size,
-        "modified": modified.as_secs(),
+        "modified": modified,
         "version": file.version,
     })
 }
@@ -120,7 +124,10 @@ fn table(files: &[RemoteFile]) -> String {
 /// When it was last written, in UTC; what lies beyond year 9999 is nonsense of the server's.
 fn time(file: &RemoteFile) -> String {
     const LATEST: u64 = 253_402_300_799;
-    let since = file.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Some(modified) = file.modified else {
+        return String::new();
+    };
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     if since.as_secs() > LATEST {
         return "?".to_owned();
     }

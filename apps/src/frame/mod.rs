@@ -3,10 +3,10 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `cli.rs` | the command line |
-//! | `connect.rs`, `password.rs` | from a URL and a name to a client that is logged in |
+//! | `connect.rs`, `dialect.rs`, `password.rs`, `proof.rs` | from a URL and a name to a client that is logged in |
 //! | `exec.rs`, `printer.rs`, `mask.rs` | a command on the server, and what it writes |
 //! | `listing.rs`, `put.rs`, `get.rs`, `landing.rs`, `progress.rs` | files |
-//! | `ask.rs` | small questions: `ping`, `whoami`, `rm` |
+//! | `ask.rs`, `clock.rs` | small questions: `ping`, `whoami`, `rm`, `clock` |
 //! | `shell.rs`, `shell/` | line after line on one connection |
 //! | `decode.rs`, `encode.rs`, `framings.rs`, `hex.rs`, `lines.rs` | framings without a network |
 //! | `inspect/` | a proxy that shows the frames that pass |
@@ -16,8 +16,10 @@
 
 mod ask;
 mod cli;
+mod clock;
 mod connect;
 mod decode;
+mod dialect;
 mod encode;
 mod exec;
 mod exit;
@@ -35,6 +37,7 @@ mod output;
 mod password;
 mod printer;
 mod progress;
+mod proof;
 mod put;
 mod shell;
 
@@ -73,14 +76,22 @@ pub fn run() -> u8 {
 }
 
 fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
+    let offline = matches!(
+        cli.verb,
+        Verb::Framings(_) | Verb::Decode(_) | Verb::Encode(_) | Verb::Inspect(_)
+    );
+    if let Some(option) = cli.server.of_a_server().filter(|_| offline) {
+        let message = format!("{option} says nothing to a verb that asks no server");
+        return Err(Failure::usage(message).hint("--framing is all that it needs to know"));
+    }
     match cli.verb {
         Verb::Framings(args) => framings::run(&args, output),
-        Verb::Decode(args) => decode::run(&cli.server.framing, &args),
-        Verb::Encode(args) => encode::run(&cli.server.framing, &args, output),
+        Verb::Decode(args) => decode::run(cli.server.framing(), &args),
+        Verb::Encode(args) => encode::run(cli.server.framing(), &args, output),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { verb } => manual::page(verb.as_deref()),
         Verb::Inspect(args) => {
-            let framing = &cli.server.framing;
+            let framing = cli.server.framing();
             in_runtime(inspect::run(framing, &args, output))
         }
         verb => {
@@ -104,8 +115,8 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 async fn online(verb: Verb, target: Target, output: Output) -> Result<u8, Failure> {
     let mut interrupts = Interrupts::new()?;
-    if let Verb::Shell = verb {
-        return shell::run(target, output, &mut interrupts).await;
+    if let Verb::Shell(args) = verb {
+        return shell::run(target, &args, output, &mut interrupts).await;
     }
     let mut client = interrupts.unless(target.connect()).await?;
     let result = ask(verb, &mut client, &target, output, &mut interrupts).await;
@@ -122,11 +133,12 @@ async fn ask(
 ) -> Result<u8, Failure> {
     match verb {
         Verb::Exec(args) => {
-            let stdin = exec::forwards_stdin(&args);
+            let stdin = exec::forwards_stdin(&args, target);
             return exec::run(client, &args, stdin, output, interrupts).await;
         }
         Verb::Put(args) => interrupts.unless(put::run(client, &args, output)).await?,
         Verb::Get(args) => {
+            target.check_name(&args)?;
             interrupts
                 .unless(get::run(client, &args, None, output))
                 .await?
@@ -142,7 +154,8 @@ async fn ask(
         }
         Verb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
         Verb::Ping => interrupts.unless(ask::ping(client, target, output)).await?,
-        Verb::Shell
+        Verb::Clock(args) => interrupts.unless(clock::run(client, &args, output)).await?,
+        Verb::Shell(_)
         | Verb::Framings(_)
         | Verb::Decode(_)
         | Verb::Encode(_)

@@ -58,14 +58,15 @@ async fn store(
         "size": stored.size,
         "digest": stored.digest,
         "replaced": stored.replaced,
+        "confirmed": stored.confirmed,
     });
-    let verb = if stored.replaced {
-        "replaced"
-    } else {
-        "stored"
+    let (verb, doubt) = match (stored.confirmed, stored.replaced) {
+        (false, _) => ("sent", "; this dialect does not say whether it was stored"),
+        (true, true) => ("replaced", ""),
+        (true, false) => ("stored", ""),
     };
     let plain = format!(
-        "{verb} {:?} ({})",
+        "{verb} {:?} ({}){doubt}",
         escaped(name.as_str()),
         size(stored.size)
     );

@@ -5,14 +5,18 @@
 
 mod complete;
 mod input;
+mod menu;
 
 use clap::{Parser, Subcommand};
 use services::client::{Client, RemoteFile};
 
+pub(super) use self::menu::Language;
+
 use self::input::{Input, Line};
 use super::{
     ask,
-    cli::{ExecArgs, GetArgs, PutArgs, RmArgs},
+    cli::{ClockArgs, ExecArgs, GetArgs, PutArgs, RmArgs, ShellArgs},
+    clock,
     connect::Target,
     exec,
     exit::{Exit, Failure},
@@ -48,6 +52,8 @@ enum ShellVerb {
     Rm(RmArgs),
     /// Run a program on the server, without standard input.
     Exec(ExecArgs),
+    /// Look at the server's clock.
+    Clock(ClockArgs),
     /// Say who one is.
     Whoami,
     /// Ask whether the server answers, and how fast.
@@ -57,65 +63,31 @@ enum ShellVerb {
     Quit,
 }
 
+const PROMPT: &str = "frame> ";
+
 /// Runs until `quit` or the end of the input. The exit code is 0 on a terminal, otherwise that of
 /// the first line that failed.
 pub(super) async fn run(
     target: Target,
+    args: &ShellArgs,
     output: Output,
     interrupts: &mut Interrupts,
 ) -> Result<u8, Failure> {
-    let mut input = Input::new()?;
+    let input = Input::new()?;
     let client = interrupts.unless(target.connect()).await?;
     let mut shell = Shell {
         target,
         output,
+        input,
         client: Some(client),
         list: None,
     };
-    let mut first_failure = 0;
-    if input.is_terminal() {
-        output.note(format_args!(
-            "{}: `help` lists what there is",
-            shell.target.url
-        ));
-    }
-    loop {
-        let line = match interrupts.unless(input.next()).await? {
-            Line::Text(line) => line,
-            Line::Nothing => continue,
-            Line::End => break,
-            Line::Bad(why) => {
-                let failure = Failure::usage(why);
-                output.failure(&failure);
-                first_failure = if first_failure == 0 {
-                    failure.exit()
-                } else {
-                    first_failure
-                };
-                continue;
-            }
-        };
-        let code = match shell.line(&line, interrupts).await {
-            Ok(Done::Code(code)) => code,
-            Ok(Done::Quit) => break,
-            Err(failure) if failure.exit() == Exit::TERMINATED || failure.is_quiet() => {
-                return Err(failure);
-            }
-            Err(failure) => {
-                output.failure(&failure);
-                failure.exit()
-            }
-        };
-        if first_failure == 0 {
-            first_failure = code;
-        }
-        input.complete_names(shell.list.as_deref());
-    }
-    Ok(if input.is_terminal() {
-        0
+    let code = if args.menu {
+        menu::walk(&mut shell, args.lang, interrupts).await?
     } else {
-        first_failure
-    })
+        shell.lines(interrupts).await?
+    };
+    Ok(if shell.input.is_terminal() { 0 } else { code })
 }
 
 /// How a line went.
@@ -127,6 +99,7 @@ enum Done {
 struct Shell {
     target: Target,
     output: Output,
+    input: Input,
     /// None after it was lost.
     client: Option<Client>,
     /// The list that was shown last, on this connection.
@@ -134,6 +107,50 @@ struct Shell {
 }
 
 impl Shell {
+    /// Carries out line after line, and gives the exit code of the first that failed.
+    async fn lines(&mut self, interrupts: &mut Interrupts) -> Result<u8, Failure> {
+        let mut first_failure = 0;
+        if self.input.is_terminal() {
+            self.output.note(format_args!(
+                "{}: `help` lists what there is",
+                self.target.url
+            ));
+        }
+        loop {
+            let line = match interrupts.unless(self.input.next(PROMPT)).await? {
+                Line::Text(line) => line,
+                Line::Nothing => continue,
+                Line::End => break,
+                Line::Bad(why) => {
+                    let failure = Failure::usage(why);
+                    self.output.failure(&failure);
+                    first_failure = if first_failure == 0 {
+                        failure.exit()
+                    } else {
+                        first_failure
+                    };
+                    continue;
+                }
+            };
+            let code = match self.line(&line, interrupts).await {
+                Ok(Done::Code(code)) => code,
+                Ok(Done::Quit) => break,
+                Err(failure) if failure.exit() == Exit::TERMINATED || failure.is_quiet() => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    self.output.failure(&failure);
+                    failure.exit()
+                }
+            };
+            if first_failure == 0 {
+                first_failure = code;
+            }
+            self.input.complete_names(self.list.as_deref());
+        }
+        Ok(first_failure)
+    }
+
     async fn line(&mut self, line: &str, interrupts: &mut Interrupts) -> Result<Done, Failure> {
         let words = shlex::split(line)
             .ok_or_else(|| Failure::usage("a quotation mark or a backslash has no counterpart"))?;
@@ -150,13 +167,16 @@ impl Shell {
         if let ShellVerb::Quit = verb {
             return Ok(Done::Quit);
         }
-        let mut client = match self.client.take() {
-            Some(client) => client,
-            None => {
-                self.list = None;
-                interrupts.unless(self.target.connect()).await?
-            }
-        };
+        self.carry_out(verb, interrupts).await.map(Done::Code)
+    }
+
+    /// Carries out a verb, on a new connection if the last one was lost.
+    async fn carry_out(
+        &mut self,
+        verb: ShellVerb,
+        interrupts: &mut Interrupts,
+    ) -> Result<u8, Failure> {
+        let mut client = self.connected(interrupts).await?;
         let result = self.verb(&mut client, verb, interrupts).await;
         // What was left in the middle of an answer cannot be used any more.
         let lost = match &result {
@@ -164,11 +184,25 @@ impl Shell {
             Err(failure) => !failure.leaves_in_step(),
         };
         if !lost {
-            self.client = Some(client);
+            self.keep(client);
         }
-        result
-            .map(Done::Code)
-            .map_err(|failure| self.target.doubt_unless_answered(failure))
+        result.map_err(|failure| self.target.doubt_unless_answered(failure))
+    }
+
+    /// The connection, or a new one.
+    async fn connected(&mut self, interrupts: &mut Interrupts) -> Result<Client, Failure> {
+        match self.client.take() {
+            Some(client) => Ok(client),
+            None => {
+                self.list = None;
+                interrupts.unless(self.target.connect()).await
+            }
+        }
+    }
+
+    /// Keeps the connection for the next verb, if it can carry one.
+    fn keep(&mut self, client: Client) {
+        self.client = Some(client).filter(Client::is_open);
     }
 
     async fn verb(
@@ -184,6 +218,7 @@ impl Shell {
                 self.list = Some(list);
             }
             ShellVerb::Get(args) => {
+                self.target.check_name(&args)?;
                 let list = self.list.as_deref();
                 interrupts
                     .unless(get::run(client, &args, list, output))
@@ -206,6 +241,7 @@ impl Shell {
                 }
                 return exec::run(client, &args, false, output, interrupts).await;
             }
+            ShellVerb::Clock(args) => interrupts.unless(clock::run(client, &args, output)).await?,
             ShellVerb::Whoami => interrupts.unless(ask::whoami(client, output)).await?,
             ShellVerb::Ping => {
                 interrupts

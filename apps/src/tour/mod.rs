@@ -1,6 +1,7 @@
 //! Everything in one command: a server, and a client that walks through it over each framing.
 
 pub mod counted;
+pub mod course;
 pub mod tamper;
 
 use std::{
@@ -77,12 +78,16 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
         } else {
             address
         };
+        let framing = listen
+            .framing
+            .as_ref()
+            .context("the tour speaks the native dialect")?;
+        let framing = &framing.factory;
         let mut walk = Walk {
-            framing: listen.framing.factory.name().to_owned(),
+            framing: framing.name().to_owned(),
             counts: Arc::default(),
             steps: &mut steps,
         };
-        let framing = &listen.framing.factory;
         if let Err(error) = walk.all(&address, framing, &password, &source).await {
             eprintln!("{}: {error:#}", framing.name());
         }
@@ -194,9 +199,7 @@ impl Walk<'_> {
         let downloading = bar(size, "download");
         let downloaded = self
             .step("download", async {
-                let mut download = client
-                    .get_version(&chosen.name, Some(chosen.version))
-                    .await?;
+                let mut download = client.get_version(&chosen.name, chosen.version).await?;
                 let target = source.with_file_name("downloaded.bin");
                 let mut target = BufWriter::new(File::create(target)?);
                 while let Some(bytes) = download.read().await? {

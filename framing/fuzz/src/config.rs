@@ -23,11 +23,15 @@ fn file(text: &str) {
     match Config::parse(text) {
         Ok(config) => {
             for listen in &config.listen {
-                assert!(services::native::check(&listen.framing.factory.make()).is_ok());
+                if let Some(framing) = &listen.framing {
+                    assert!(services::native::check(&framing.factory.make()).is_ok());
+                }
             }
             let shown = config.to_toml().expect("a configuration can be shown");
             let again = Config::parse(&shown).unwrap_or_else(|error| panic!("{error:#}\n{shown}"));
             assert_eq!(again.to_toml().expect("and again"), shown);
+            // Also what is written in other words is the same.
+            assert_eq!(format!("{again:?}"), format!("{config:?}"));
         }
         Err(error) => assert!(!format!("{error:#}").is_empty()),
     }
@@ -147,6 +151,10 @@ keepalive = "1m"
         (
             "framing-struct-huge",
             r#"{ type = "struct-header", format = "@99999999999999999999s0p65536xI" }"#,
+        ),
+        (
+            "framing-struct-many",
+            r#"{ type = "struct-header", format = "!B9999999999999999999I" }"#,
         ),
         (
             "framing-varint",

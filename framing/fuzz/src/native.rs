@@ -48,7 +48,7 @@ const FRAMINGS: [&str; 6] = [
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Frames to begin with: what a fuzzer would take long to find.
-pub const KNOWN: [&str; 24] = [
+pub const KNOWN: [&str; 25] = [
     r#"{"verb":"ping"}"#,
     r#"{"verb":"whoami"}"#,
     r#"{"verb":"login","args":{"name":"alice","password":"secret"}}"#,
@@ -73,7 +73,16 @@ pub const KNOWN: [&str; 24] = [
     r#"{"status":"ok","body":true}"#,
     r#"{"status":"ok","details":{"size":5,"name":"alice","rights":["read"]}}"#,
     r#".{"code":0,"outcome":"exit"}"#,
+    r#"{"verb":"exec","args":{"shell":"long"}}"#,
 ];
+
+/// What the last of these answers: more than a frame of the last framing holds.
+pub const LONG: &str = concat!(
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen ",
+    "sixteen seventeen eighteen nineteen twenty twenty-one twenty-two twenty-three twenty-four ",
+    "twenty-five twenty-six twenty-seven twenty-eight twenty-nine thirty thirty-one thirty-two ",
+    "thirty-three thirty-four thirty-five thirty-six thirty-seven thirty-eight thirty-nine forty",
+);
 
 /// A framing, flags, how to cut; then frames, or bytes for the wire.
 pub fn run(data: &[u8]) {
@@ -204,7 +213,8 @@ fn parts() -> (Exec, Files) {
         .program("cat", Script::new().copy_stdin())
         .program("fail", Script::new().stderr("no\n").exit(3))
         .program("sleep", Script::new().stdout("zzz").hang())
-        .shell("x", Script::new().stdout("x\n"));
+        .shell("x", Script::new().stdout("x\n"))
+        .shell("long", Script::new().stdout(LONG));
     let allow = Allow::new(["cat", "fail", "sleep"]).expect("names of programs");
     let files = Files::new(MemoryStore::with_limits(Some(1 << 16), Some(1 << 17)));
     (Exec::new(spawner, allow).shell(true), files)
@@ -286,14 +296,16 @@ async fn client(factory: &FramingFactory, verb: u8, pieces: &[&[u8]]) {
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds: Vec<(String, Vec<u8>)> = Vec::new();
     // The numbers are those of `KNOWN`.
-    let open: [(&str, &[u8]); 5] = [
+    let open: [(&str, &[u8]); 7] = [
         ("asks", &[0, 1, 11, 5, 7]),
+        ("copies", &[4, 14, 14, 15, 14, 16, 24, 6, 16, 0]),
+        ("copies-in-text", &[4, 15, 15, 15, 16, 24, 6, 16, 0]),
         ("stores", &[8, 14, 17, 10, 12, 13]),
         ("stores-in-text", &[9, 15, 16, 10, 11]),
         ("runs", &[4, 14, 15, 18, 16, 6, 19, 16]),
         (
             "breaks",
-            &[8, 14, 0, 20, 255, 3, b'{', b'}', b'!', 24, 1, b'x'],
+            &[8, 14, 0, 20, 255, 3, b'{', b'}', b'!', 25, 1, b'x'],
         ),
     ];
     for row in 1..6_u8 {

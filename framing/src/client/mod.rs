@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::ready;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::oneshot,
+    sync::{Semaphore, oneshot},
 };
 use tokio_util::sync::PollSender;
 use tower_service::Service;
@@ -78,11 +78,23 @@ pub struct Client {
 }
 
 /// The limits of a [`Client`].
+///
+/// ```
+/// use framing::client::ClientOptions;
+///
+/// let options = ClientOptions::default().max_in_flight(8);
+/// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct ClientOptions {
-    /// How many requests may be sent and without a response (64; at least 1).
-    pub max_in_flight: usize,
+    max_in_flight: usize,
+}
+
+impl ClientOptions {
+    /// Sets how many requests may be sent and without a response (64; at least 1).
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
 }
 
 impl Default for ClientOptions {
@@ -114,8 +126,7 @@ impl Client {
         Io: AsyncRead + AsyncWrite + Send + 'static,
         F: Framing + Send + 'static,
     {
-        let most = tokio::sync::Semaphore::MAX_PERMITS;
-        let (client, task) = task::pair(connection, options.max_in_flight.clamp(1, most));
+        let (client, task) = task::pair(connection, options.max_in_flight);
         tokio::spawn(task);
         client
     }

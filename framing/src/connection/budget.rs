@@ -22,7 +22,8 @@ use std::{
 /// [`high_water`](crate::ConnectionOptions::high_water) mark and what a service has in work.
 ///
 /// Give it along with a time limit, or peers that stop in the middle of a frame hold their part
-/// for ever.
+/// for ever. The time of a frame runs on while the budget is used up: if it stood still, those who
+/// stop in the middle could only be told from the others one after the other.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -181,5 +182,57 @@ impl Drop for Share {
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Share").field("held", &self.held).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::task::{Spawn, spawn};
+
+    use super::*;
+
+    fn asks(share: &mut Share, owed: bool, task: &mut Spawn<()>) -> bool {
+        task.enter(|cx, _| share.may_read(owed, cx))
+    }
+
+    #[test]
+    fn who_waits_is_woken_once_there_is_room_and_not_before() {
+        let budget = Budget::new(10);
+        let (mut large, mut small) = (budget.share(), budget.share());
+        let mut task = spawn(());
+        large.hold(12, false);
+        assert!(!asks(&mut small, false, &mut task));
+        large.hold(11, false);
+        large.hold(10, false);
+        assert!(!task.is_woken(), "all of it is used still");
+        assert!(!asks(&mut small, false, &mut task));
+        large.hold(9, false);
+        assert!(task.is_woken());
+        assert!(asks(&mut small, false, &mut task));
+    }
+
+    #[test]
+    fn one_overdraws_until_its_frame_is_whole() {
+        let budget = Budget::new(10);
+        let (mut first, mut second) = (budget.share(), budget.share());
+        let (mut one, mut other) = (spawn(()), spawn(()));
+        first.hold(10, true);
+        assert!(!asks(&mut second, false, &mut other), "nothing is owed");
+        assert!(asks(&mut first, true, &mut one));
+        first.hold(12, true);
+        assert!(!asks(&mut second, true, &mut other), "another overdraws");
+        assert!(asks(&mut first, true, &mut one), "it goes on");
+        first.hold(14, true);
+        assert!(!other.is_woken());
+        // In the middle of the next already, it gives way once.
+        first.frame_ended();
+        first.hold(11, true);
+        assert!(other.is_woken());
+        assert!(!asks(&mut first, true, &mut one));
+        assert!(one.is_woken());
+        assert!(asks(&mut second, true, &mut other));
+        assert!(!asks(&mut first, true, &mut one));
+        drop(second);
+        assert!(asks(&mut first, true, &mut one));
     }
 }

@@ -73,6 +73,9 @@ const MOST_WAITING: usize = 256;
 /// be encoded is an error of `start_send` alone; the connection lives. `poll_flush` is done when
 /// everything has been handed to the socket; for an interactive framing that includes the peer's
 /// agreement. `poll_close` flushes and shuts the write side down; frames can still be received.
+/// After a frame that cannot be read none can be, and the peer may be in the middle of writing: then
+/// it also throws away what still comes, until the peer closes, for a second and a mebibyte at
+/// most. A socket that is dropped while its peer writes is reset, and that takes answers with it that were sent before.
 ///
 /// A frame that cannot be read, or is cut off, ends the stream and not the sink: what came before
 /// it can still be answered. After a failure of the socket, a time limit, and any error of an
@@ -116,6 +119,12 @@ pub struct Connection<Io, F> {
     unwritten: Option<Error>,
     /// Nothing comes out of the stream any more.
     ended: bool,
+    /// The stream ended with a frame that cannot be read, so the peer may be writing still.
+    unreadable: bool,
+    /// Until when a close waits for such a peer.
+    parting: Option<Pin<Box<Sleep>>>,
+    /// Bytes of its that were thrown away.
+    parted: usize,
     high_water: usize,
     /// Frames handed out since the stream was last pending.
     batch: u32,
@@ -159,6 +168,9 @@ impl<Io, F: Framing> Connection<Io, F> {
             failed: false,
             unwritten: None,
             ended: false,
+            unreadable: false,
+            parting: None,
+            parted: 0,
             high_water: ConnectionOptions::default().high_water,
             batch: 0,
             halves,
@@ -256,6 +268,9 @@ impl<Io, F: Framing> Connection<Io, F> {
             failed: self.failed,
             unwritten: self.unwritten,
             ended: self.ended,
+            unreadable: self.unreadable,
+            parting: self.parting,
+            parted: self.parted,
             high_water: self.high_water,
             batch: self.batch,
             halves,
@@ -397,6 +412,10 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.as_mut().poll_flush(cx))?;
-        self.project().io.poll_shutdown(cx).map_err(Error::from)
+        ready!(self.as_mut().project().io.poll_shutdown(cx))?;
+        if self.unreadable {
+            ready!(self.poll_part(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -91,6 +91,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         // takes an agreement of the peer.
         let in_what_came = matches!(error, Error::Frame(it) if it.kind() != ErrorKind::Timeout);
         *this.failed |= this.halves.is_some() || !in_what_came;
+        *this.unreadable = in_what_came;
         // The sink tells why, too, where it fails.
         *this.found = Some(Some(error.copy()));
         if let Some(halves) = this.halves {

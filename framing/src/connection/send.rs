@@ -1,17 +1,24 @@
 //! From frames to the socket.
 
 use std::{
+    future::Future,
     io,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_write_buf;
 
 use super::{Connection, clock::Clock};
 use crate::{Error, Framing, Machine};
+
+/// How long a close waits for a peer whose frames cannot be read to stop writing, and how much of
+/// what it writes is thrown away: somebody who never stops is not listened to.
+const PARTING: Duration = Duration::from_secs(1);
+const PARTING_BYTES: usize = 1024 * 1024;
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// Makes progress for the sink until `done`, on the waker that serves both halves.
@@ -64,6 +71,25 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             }
             return Poll::Pending;
         }
+    }
+
+    /// Waits until the peer of a stream that cannot be read any more has closed, or for
+    /// [`PARTING`], and throws away the first [`PARTING_BYTES`] of what it still sends.
+    pub(super) fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let limit = this
+            .parting
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(PARTING)));
+        let mut unread = [0; 4096];
+        while *this.parted < PARTING_BYTES && limit.as_mut().poll(cx).is_pending() {
+            let mut unread = ReadBuf::new(&mut unread);
+            match ready!(this.io.as_mut().poll_read(cx, &mut unread)) {
+                Ok(()) if !unread.filled().is_empty() => *this.parted += unread.filled().len(),
+                // It has closed its side, or the connection is gone.
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// The error of a sink whose connection has failed before.

@@ -8,7 +8,7 @@ use tokio::{
     sync::mpsc::{self, UnboundedSender},
     task::JoinSet,
 };
-use tracing::{Instrument, debug, debug_span, error};
+use tracing::{Instrument, debug, error, error_span};
 
 use super::{
     exchange::{Done, Exchange},
@@ -54,7 +54,7 @@ impl<F: MakeFraming, H: Handler<Exchange<F>>> Spawner<F, H> {
         };
         let mut peer = Peer::new(remote, self.local.clone());
         peer.framing = self.framing_name.clone();
-        let span = debug_span!("session", peer = %peer.remote);
+        let span = error_span!("session", peer = %peer.remote);
         let number = self.next();
         let (sender, requests) = mpsc::unbounded_channel();
         let exchange = Exchange {

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use super::{Address, BoxError, Peer, Serve};
+use super::{BoxError, Peer, Serve};
 
 type OnConnect = Box<dyn Fn(&Peer) -> Result<(), BoxError> + Send + Sync>;
 type OnClose = Arc<dyn Fn(&Peer, &Closed) + Send + Sync>;
@@ -52,7 +52,7 @@ impl fmt::Display for Ending {
     }
 }
 
-impl<L, H, F> Serve<L, H, F> {
+impl<L, H, F, A> Serve<L, H, F, A> {
     /// Sets who may connect: an error refuses the peer, and its connection is closed before a byte
     /// of it is read. The error is logged, not sent.
     ///
@@ -129,7 +129,6 @@ impl Hooks {
     /// Waits for the end of a connection that begins now.
     pub(super) fn watch(&self, peer: &Peer) -> Watch {
         Watch {
-            remote: peer.remote.clone(),
             watched: self.on_close.as_ref().map(|hook| Watched {
                 hook: hook.clone(),
                 peer: peer.clone(),
@@ -142,8 +141,6 @@ impl Hooks {
 
 /// Calls the hook when it is dropped, which a connection's task cannot avoid.
 pub(super) struct Watch {
-    /// For the log, which has no span of the connection unless it is as fine as `debug`.
-    remote: Address,
     watched: Option<Watched>,
 }
 
@@ -155,6 +152,13 @@ struct Watched {
 }
 
 impl Watch {
+    /// Notes what an acceptor has found out of the peer.
+    pub(super) fn knows(&mut self, peer: &Peer) {
+        if let Some(watched) = &mut self.watched {
+            watched.peer = peer.clone();
+        }
+    }
+
     /// Notes how the connection's future ended; one that is dropped instead was cut.
     pub(super) fn ended(&mut self, result: std::thread::Result<Result<(), BoxError>>) {
         let ending = match result {
@@ -163,11 +167,11 @@ impl Watch {
                 Ending::Clean
             }
             Ok(Err(error)) => {
-                info!(peer = %self.remote, error, "closed");
+                info!(error, "closed");
                 Ending::Failed(error)
             }
             Err(_) => {
-                error!(peer = %self.remote, "the connection's task panicked");
+                error!("the connection's task panicked");
                 Ending::Panicked
             }
         };

@@ -2,8 +2,10 @@
 //!
 //! [`serve`] is the paved road: frames go to a `tower::Service<Bytes>` and its responses back, in
 //! order. [`serve_multiplexed`] does the same with tags, in any order. [`serve_with`] hands each
-//! connection to a driver of your own, such as a dialect that makes one request of many frames.
+//! connection to a driver of your own, such as a dialect that makes one request of many frames. What
+//! must happen before a connection's first frame is an [`Acceptor`]'s.
 
+mod acceptor;
 mod call;
 mod drain;
 mod hooks;
@@ -17,7 +19,7 @@ use std::{
     any::type_name,
     error::Error as StdError,
     future::{self, Future, IntoFuture},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -31,8 +33,9 @@ use tokio::{
     time::timeout,
 };
 use tower_service::Service;
-use tracing::{Instrument, debug_span, error, warn};
+use tracing::{Instrument, error, error_span, warn};
 
+pub use acceptor::{Acceptor, NoAcceptor};
 pub use call::Failure;
 pub use drain::Drain;
 pub use hooks::{Closed, Ending};
@@ -43,7 +46,7 @@ pub use multiplex::{
 pub use peer::{Address, AddressError, Credentials, Peer};
 pub use pipeline::{Pipeline, PipelineOptions};
 
-use self::hooks::Hooks;
+use self::hooks::{Hooks, Watch};
 use crate::{BoxFraming, Connection, ConnectionOptions, Framing, FramingFactory, StructHeader};
 
 /// Any error, as tower has it.
@@ -138,6 +141,7 @@ pub fn serve_with<L, H>(listener: L, handler: H) -> Serve<L, H> {
         listener,
         handler,
         framing: StructHeader::default(),
+        acceptor: NoAcceptor,
         connection: ConnectionOptions::default(),
         max_connections: None,
         drain_timeout: Duration::from_secs(30),
@@ -200,10 +204,11 @@ impl MakeFraming for FramingFactory {
 
 /// A server, to be awaited; made by [`serve`] and [`serve_with`].
 #[must_use = "a server does nothing until it is awaited"]
-pub struct Serve<L, H, F = StructHeader> {
+pub struct Serve<L, H, F = StructHeader, A = NoAcceptor> {
     listener: L,
     handler: H,
     framing: F,
+    acceptor: A,
     connection: ConnectionOptions,
     max_connections: Option<usize>,
     drain_timeout: Duration,
@@ -211,13 +216,14 @@ pub struct Serve<L, H, F = StructHeader> {
     hooks: Hooks,
 }
 
-impl<L, H, F> Serve<L, H, F> {
+impl<L, H, F, A> Serve<L, H, F, A> {
     /// Sets the framing of every connection.
-    pub fn framing<G: MakeFraming>(self, framing: G) -> Serve<L, H, G> {
+    pub fn framing<G: MakeFraming>(self, framing: G) -> Serve<L, H, G, A> {
         Serve {
             listener: self.listener,
             handler: self.handler,
             framing,
+            acceptor: self.acceptor,
             connection: self.connection,
             max_connections: self.max_connections,
             drain_timeout: self.drain_timeout,
@@ -260,7 +266,7 @@ impl<L, H, F> Serve<L, H, F> {
     }
 }
 
-impl<L, M, F> Serve<L, Pipelines<M>, F> {
+impl<L, M, F, A> Serve<L, Pipelines<M>, F, A> {
     /// Sets the limits of each connection's pipeline.
     pub fn pipeline(mut self, options: PipelineOptions) -> Self {
         self.handler.options = options;
@@ -268,24 +274,38 @@ impl<L, M, F> Serve<L, Pipelines<M>, F> {
     }
 }
 
-impl<L, H, F> Serve<L, H, F>
+impl<L, H, F, A> Serve<L, H, F, A>
 where
     L: Listener,
     F: MakeFraming,
-    H: Handler<Connection<L::Io, F::Framing>>,
+    A: Acceptor<L::Io>,
+    H: Handler<Connection<A::Io, F::Framing>>,
 {
-    async fn run(mut self) {
+    async fn run(self) {
+        let Self {
+            mut listener,
+            mut shutdown,
+            hooks,
+            drain_timeout,
+            ..
+        } = self;
         let permits = Arc::new(Semaphore::new(
             self.max_connections.unwrap_or(Semaphore::MAX_PERMITS),
         ));
         let drain = Drain::new();
         let framing_name = self.framing.framing_name();
+        let way = Arc::new(Way {
+            acceptor: self.acceptor,
+            framing: self.framing,
+            options: self.connection,
+            handler: self.handler,
+        });
         let mut connections = JoinSet::new();
         loop {
             // The permit comes first: a peer that must wait does so in the backlog.
             let next = async {
                 let permit = permits.clone().acquire_owned().await;
-                (permit, self.listener.accept().await)
+                (permit, listener.accept().await)
             };
             let (permit, (io, mut peer)) = tokio::select! {
                 next = next => next,
@@ -293,31 +313,21 @@ where
                     log_panic(ended);
                     continue;
                 }
-                () = &mut self.shutdown => break,
+                () = &mut shutdown => break,
             };
             peer.framing = framing_name.clone();
-            if !self.hooks.admit(&peer) {
+            if !hooks.admit(&peer) {
                 continue;
             }
-            let mut watch = self.hooks.watch(&peer);
-            let span = debug_span!("connection", peer = %peer.remote);
-            // A handler that panics before it has a future costs its own connection only.
-            let handled = catch_unwind(AssertUnwindSafe(|| {
-                let connection = Connection::new(io, self.framing.make_framing())
-                    .with_options(self.connection.clone());
-                self.handler.handle(connection, peer, drain.clone())
-            }));
-            let handled = match handled {
-                Ok(handled) => handled,
-                Err(panic) => {
-                    watch.ended(Err(panic));
-                    continue;
-                }
-            };
+            let mut watch = hooks.watch(&peer);
+            let (way, drain) = (way.clone(), drain.clone());
+            // Of the highest level, so that whatever is logged inside names the peer.
+            let span = error_span!("connection", peer = %peer.remote);
             connections.spawn(
                 async move {
                     let _permit = permit;
-                    let result = AssertUnwindSafe(handled).catch_unwind().await;
+                    let run = way.run(io, peer, drain, &mut watch);
+                    let result = AssertUnwindSafe(run).catch_unwind().await;
                     watch.ended(result);
                     // Here, while the permit is held.
                     drop(watch);
@@ -325,21 +335,53 @@ where
                 .instrument(span),
             );
         }
-        drop(self.listener);
+        drop(listener);
         drain.request();
         let all_ended = async {
             while let Some(ended) = connections.join_next().await {
                 log_panic(ended);
             }
         };
-        if timeout(self.drain_timeout, all_ended).await.is_err() {
+        if timeout(drain_timeout, all_ended).await.is_err() {
             warn!(
-                "{} connections did not end in {:?}",
+                "{} connections did not end in {drain_timeout:?}",
                 connections.len(),
-                self.drain_timeout
             );
             connections.shutdown().await;
         }
+    }
+}
+
+/// What every connection goes through once it is accepted.
+struct Way<A, F, H> {
+    acceptor: A,
+    framing: F,
+    options: ConnectionOptions,
+    handler: H,
+}
+
+impl<A, F: MakeFraming, H> Way<A, F, H> {
+    async fn run<Io>(
+        self: Arc<Self>,
+        io: Io,
+        mut peer: Peer,
+        drain: Drain,
+        watch: &mut Watch,
+    ) -> Result<(), BoxError>
+    where
+        A: Acceptor<Io>,
+        H: Handler<Connection<A::Io, F::Framing>>,
+    {
+        let io = tokio::select! {
+            // One that has nothing to do is done at once, whatever the server is about.
+            biased;
+            io = self.acceptor.accept(io, &mut peer) => io?,
+            () = drain.requested() => return Ok(()),
+        };
+        watch.knows(&peer);
+        let connection =
+            Connection::new(io, self.framing.make_framing()).with_options(self.options.clone());
+        self.handler.handle(connection, peer, drain).await
     }
 }
 
@@ -351,11 +393,12 @@ fn log_panic(ended: Result<(), JoinError>) {
     }
 }
 
-impl<L, H, F> IntoFuture for Serve<L, H, F>
+impl<L, H, F, A> IntoFuture for Serve<L, H, F, A>
 where
     L: Listener,
     F: MakeFraming,
-    H: Handler<Connection<L::Io, F::Framing>>,
+    A: Acceptor<L::Io>,
+    H: Handler<Connection<A::Io, F::Framing>>,
 {
     type Output = ();
     type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -365,7 +408,7 @@ where
     }
 }
 
-impl<L, H, F> std::fmt::Debug for Serve<L, H, F> {
+impl<L, H, F, A> std::fmt::Debug for Serve<L, H, F, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Serve")
             .field("max_connections", &self.max_connections)

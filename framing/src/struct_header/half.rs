@@ -68,6 +68,17 @@ mod tests {
     }
 
     #[test]
+    fn infinities_are_no_nan_and_have_a_sign() {
+        assert_eq!(to_f64(0x7c00), f64::INFINITY);
+        assert_eq!(to_f64(0xfc00), f64::NEG_INFINITY);
+        assert_eq!(from_f64(f64::INFINITY), Some(0x7c00));
+        for (half, negative) in [(0x7e00, false), (0xfe00, true), (0x7c01, false)] {
+            let value = to_f64(half);
+            assert!(value.is_nan() && value.is_sign_negative() == negative);
+        }
+    }
+
+    #[test]
     fn a_number_between_two_halves_goes_to_the_nearer_and_a_tie_to_the_even_one() {
         for low in 0..0x7bff_u16 {
             let (below, above) = (to_f64(low), to_f64(low + 1));

@@ -101,6 +101,9 @@ cases! {
     a_mark_that_stays_counts_at_once:
         case(r#"{ type = "delimiter", delimiter = "||", strip = false, max_frame = 2 }"#)
             .read(b"||a").gives(["frame ||", "too-long ? > 2 @2"]);
+    alone_it_is_an_empty_frame_even_where_it_is_the_longest:
+        case(r#"{ type = "delimiter", strip = false, max_frame = 1, allow_empty = false }"#)
+            .read(b"\n").gives(["malformed @0"]);
     and_the_shortest_of_several:
         case(r#"{ type = "delimiter", delimiter = ["||", ";"], strip = false, max_frame = 2 }"#)
             .read(b"a;").eof().gives(["frame a;", "end"]);

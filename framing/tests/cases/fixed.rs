@@ -75,3 +75,11 @@ fn f26_what_cannot_work_is_refused_when_it_is_built() {
         refused(&format!(r#"{{ type = "fixed", {options} }}"#), says);
     }
 }
+
+#[test]
+fn no_size_is_more_than_half_of_what_a_buffer_may_have() {
+    let most = isize::MAX as usize / 2;
+    let build = |size| FixedOptions::new(size).build(Limits::new().max_frame(usize::MAX));
+    assert_eq!(build(most).unwrap().max_frame(), most);
+    assert_eq!(build(most + 1).unwrap_err().kind(), ErrorKind::Config);
+}

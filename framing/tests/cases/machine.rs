@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use framing::{
-    AckHandshake, ErrorKind, FrameError, Framing, LengthFieldOptions, Limits, Lines, Machine,
-    Outbox, Received, Step, StructHeader, Unread, Visited,
+    AckHandshake, BoxFraming, ErrorKind, FrameError, Framing, LengthFieldOptions, Limits, Lines,
+    Machine, Outbox, Received, Step, StructHeader, Unread, Visited,
 };
 
 #[test]
@@ -117,6 +117,27 @@ impl Framing for Own {
 }
 
 #[test]
+fn what_a_framing_does_not_say_is_what_most_would() {
+    let mut own = Own;
+    assert!(!own.is_mid_frame());
+    assert_eq!(own.take_unsent(), None);
+    assert_eq!(own.header(), []);
+    assert_eq!(own.set_header(&[]), Ok(()));
+    let error = own.set_header(&[1u8.into()]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unencodable);
+    let expired = own.expired(&mut [7], &mut Outbox::new());
+    assert_eq!(expired, Ok(Step::Elsewhere { consumed: 1 }));
+}
+
+#[test]
+fn a_boxed_framing_gives_back_what_it_has_not_sent() {
+    let mut boxed: BoxFraming = Box::<AckHandshake>::default();
+    boxed.encode("hi".into(), &mut Outbox::new()).unwrap();
+    assert_eq!(boxed.take_unsent(), Some("hi".into()));
+    assert_eq!(boxed.take_unsent(), None);
+}
+
+#[test]
 fn a_frame_from_elsewhere_consumes_what_it_was_made_of() {
     let mut machine = Machine::new(Own);
     machine.receive(b"ab");
@@ -185,6 +206,20 @@ fn frames_of_any_size_are_exactly_themselves() {
         machine.receive(b"\nnext\n");
         assert_eq!(machine.next_frame(), Ok(Received::Frame(payload.into())));
         assert_eq!(machine.next_frame(), Ok(Received::Frame("next".into())));
+    }
+}
+
+#[test]
+fn a_small_frame_pins_no_buffer_and_a_large_one_is_no_copy() {
+    for (size, copied) in [(256, true), (257, false)] {
+        let mut machine = Machine::new(StructHeader::default());
+        machine.receive(&u32::to_be_bytes(size));
+        machine.receive(&vec![b'x'; size as usize]);
+        let place = machine.read_buffer().as_ptr().wrapping_add(4);
+        let Ok(Received::Frame(frame)) = machine.next_frame() else {
+            panic!("no frame");
+        };
+        assert_eq!(frame.as_ptr() != place, copied, "{size}");
     }
 }
 

@@ -92,6 +92,7 @@ fn what_is_missing_is_said_to_the_byte() {
             matches!(frame, Ok(Received::Frame(_))),
             "{framing}: {frame:?}"
         );
+        assert_eq!(fed.unread(), 0, "{framing}: nothing of it is kept");
     }
 }
 

@@ -177,3 +177,17 @@ fn f24_a_new_limit_holds_where_it_was_never_an_option() {
         }
     }
 }
+
+#[test]
+fn f24_reads_are_cut_at_a_new_limit() {
+    let mut machine = Machine::new(Registry::default().parse("raw").unwrap().make());
+    machine.framing_mut().set_max_frame(3);
+    assert_eq!(machine.framing().max_frame(), 3);
+    machine.receive(b"hello");
+    for frame in ["hel", "lo"] {
+        assert_eq!(machine.next_frame(), Ok(Received::Frame(frame.into())));
+    }
+    let error = machine.send("hell".into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unencodable);
+    machine.send("hel".into()).unwrap();
+}

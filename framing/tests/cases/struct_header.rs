@@ -1,6 +1,6 @@
 //! Binary lengths: F01 to F28.
 
-use framing::{Framing, Machine, Received, StructHeader, Value};
+use framing::{Framing, Machine, Received, Registry, StructHeader, Value};
 
 use crate::{
     cases, refused,
@@ -112,6 +112,14 @@ fn f15_the_greatest_adjustment_is_refused() {
         &format!(r#"{{ type = "struct-header", adjust = {} }}"#, i64::MIN),
         "adjust",
     );
+    for (adjust, good) in [(i64::MAX / 2, true), (i64::MAX / 2 + 1, false)] {
+        let framing = format!(r#"{{ type = "struct-header", format = "B", adjust = {adjust} }}"#);
+        assert_eq!(
+            Registry::default().parse(&framing).is_ok(),
+            good,
+            "{adjust}"
+        );
+    }
 }
 
 #[test]
@@ -134,6 +142,7 @@ fn f26_what_cannot_work_is_refused_when_it_is_built() {
         (r#"format = """#, "0 bytes"),
         (r#"format = "!0I""#, "0 bytes"),
         (r#"format = "4x""#, "no item"),
+        (r#"format = "4x", length = 0"#, "no item"),
         (r#"format = "70000sI""#, "65536"),
         (r#"format = "!II", length = 2"#, "0 to 1"),
         (r#"format = "I", max_frame = 0"#, "at least 1"),

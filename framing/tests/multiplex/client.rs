@@ -58,8 +58,7 @@ fn is_ready(client: &mut Multiplexed) -> impl Future<Output = bool> {
 
 #[tokio::test]
 async fn b01_calls_wait_while_as_many_requests_are_on_their_way_as_may_be() {
-    let mut options = MultiplexedOptions::default();
-    options.max_in_flight = 3;
+    let options = MultiplexedOptions::default().max_in_flight(3);
     let (mut client, mut server) = with_options(options);
     let mut calls = Vec::new();
     for frame in ["a", "b", "c"] {
@@ -96,8 +95,7 @@ impl AllOk for Vec<Result<Bytes, ClientError>> {
 
 #[tokio::test]
 async fn b01_calls_wait_while_as_many_bytes_are_on_their_way_as_may_be() {
-    let mut options = MultiplexedOptions::default();
-    options.max_bytes = 10;
+    let options = MultiplexedOptions::default().max_bytes(10);
     let (mut client, mut server) = with_options(options);
     let first = begin(&mut client, "six by").await;
     let second = begin(&mut client, "this one reaches the limit").await;
@@ -142,8 +140,7 @@ async fn b04_a_client_that_is_idle_learns_that_the_server_has_closed() {
 
 #[tokio::test]
 async fn b04_every_call_without_an_answer_is_told_and_those_that_wait_too() {
-    let mut options = MultiplexedOptions::default();
-    options.max_in_flight = 2;
+    let options = MultiplexedOptions::default().max_in_flight(2);
     let (mut client, mut server) = with_options(options);
     let first = begin(&mut client, "a").await;
     let second = begin(&mut client, "b").await;
@@ -230,8 +227,7 @@ async fn b05_a_tag_is_not_used_again_before_its_answer_came_however_often_the_ta
 
 #[tokio::test]
 async fn b05_a_dropped_call_keeps_its_place_until_the_server_is_done_with_it() {
-    let mut options = MultiplexedOptions::default();
-    options.max_in_flight = 2;
+    let options = MultiplexedOptions::default().max_in_flight(2);
     let (mut client, mut server) = with_options(options);
     for frame in ["a", "b"] {
         let call = begin(&mut client, frame).await;
@@ -315,8 +311,7 @@ async fn an_answer_that_would_be_skipped_fails_the_calls_and_leaves_none_waiting
 
 #[tokio::test]
 async fn b10_a_one_way_request_is_sent_and_not_waited_for() {
-    let mut options = MultiplexedOptions::default();
-    options.max_in_flight = 1;
+    let options = MultiplexedOptions::default().max_in_flight(1);
     let (mut client, mut server) = with_options(options);
     for _ in 0..3 {
         soon(client.send("note".into())).await.unwrap();
@@ -358,9 +353,9 @@ async fn b10_what_the_server_pushes_is_delivered_apart() {
 #[tokio::test(start_paused = true)]
 async fn b10_pushes_that_nobody_takes_stop_the_reading_and_are_thrown_away_if_nobody_can() {
     let (client, mut server) = pair(1 << 16);
-    let mut options = MultiplexedOptions::default();
-    options.max_pushes = 2;
-    options.stall = Some(Duration::from_secs(10));
+    let options = MultiplexedOptions::default()
+        .max_pushes(2)
+        .stall(Duration::from_secs(10));
     let (mut client, mut pushed) =
         Multiplexed::with_pushes(client, U32InFront::new(), options).unwrap();
     for number in 0..5 {
@@ -388,8 +383,7 @@ async fn b10_pushes_that_nobody_takes_stop_the_reading_and_are_thrown_away_if_no
 
 #[tokio::test(start_paused = true)]
 async fn b12_a_server_that_answers_nothing_any_more_fails_all_calls() {
-    let mut options = MultiplexedOptions::default();
-    options.stall = Some(Duration::from_secs(10));
+    let options = MultiplexedOptions::default().stall(Duration::from_secs(10));
     let (mut client, mut server) = with_options(options);
     // Nothing is due: no time limit.
     sleep(Duration::from_secs(100)).await;
@@ -418,8 +412,7 @@ async fn b12_a_server_that_answers_nothing_any_more_fails_all_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn b12_an_idle_client_never_stalls() {
-    let mut options = MultiplexedOptions::default();
-    options.stall = Some(Duration::from_secs(10));
+    let options = MultiplexedOptions::default().stall(Duration::from_secs(10));
     let (mut client, mut server) = with_options(options);
     for tag in 1..4 {
         let call = begin(&mut client, "a").await;

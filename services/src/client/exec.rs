@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, Reply};
 use crate::{
     Body, BodyError, BodySender, Fields, Part, Unread, Verb,
     exec::{Ended, Event, Outcome, Output, Signal},
-    native::Reply,
 };
 
 /// Parts of standard input that wait to be sent.

@@ -9,11 +9,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Client, ClientError, unasked_body};
+use super::{Client, ClientError, Reply, unasked_body};
 use crate::{
     Body, BodyError, Code, Fields, Part, Status, Verb,
     files::{Digest, FileName, Hasher, Version},
-    native::Reply,
 };
 
 /// Bytes read from a local file at once.
@@ -31,10 +30,10 @@ pub struct RemoteFile {
     pub name: FileName,
     /// Its size in bytes.
     pub size: u64,
-    /// When it was last written.
-    pub modified: SystemTime,
-    /// Which version of the name it is.
-    pub version: Version,
+    /// When it was last written, where the server tells.
+    pub modified: Option<SystemTime>,
+    /// Which version of the name it is, where the server tells.
+    pub version: Option<Version>,
 }
 
 /// A page of the server's files, in the order of their names' bytes.
@@ -57,6 +56,9 @@ pub struct Uploaded {
     pub digest: Digest,
     /// Whether it took the place of an older version.
     pub replaced: bool,
+    /// Whether the server said that it is stored. Where the dialect has no words for that, all that
+    /// is known is that every byte was sent.
+    pub confirmed: bool,
 }
 
 impl Client {
@@ -106,6 +108,7 @@ impl Client {
             size,
             digest,
             replaced: details.get("replaced")?.unwrap_or(false),
+            confirmed: !details.get("unconfirmed")?.unwrap_or(false),
         })
     }
 
@@ -119,7 +122,10 @@ impl Client {
         let files: Vec<Fields> = details.require("files")?;
         let next: Option<String> = details.get("next")?;
         Ok(Listing {
-            files: files.iter().map(remote_file).collect::<Result<_, _>>()?,
+            files: files
+                .iter()
+                .map(|file| self.remote_file(file))
+                .collect::<Result<_, _>>()?,
             next: next.as_deref().map(checked).transpose()?,
         })
     }
@@ -182,16 +188,37 @@ impl Client {
         version: Option<Version>,
         have: Hasher,
     ) -> Result<Download<'_>, ClientError> {
-        let mut arguments = Fields::new().with("name", name);
+        self.fetch(Some(name), version, have).await
+    }
+
+    /// Fetches what the server sends to whoever connects; its name is checked, and the server's
+    /// choice.
+    pub async fn receive(&mut self) -> Result<Download<'_>, ClientError> {
+        self.fetch(None, None, Digest::hasher()).await
+    }
+
+    async fn fetch(
+        &mut self,
+        name: Option<&FileName>,
+        version: Option<Version>,
+        have: Hasher,
+    ) -> Result<Download<'_>, ClientError> {
+        let mut arguments = Fields::new();
+        if let Some(name) = name {
+            arguments.set("name", name);
+        }
         if have.count() > 0 {
             arguments.set("offset", have.count());
         }
         if let Some(version) = version {
             arguments.set("version", version);
         }
+        let has_versions = self.has_versions();
         let reply = self.call(Verb::GET, arguments, Body::none()).await?;
-        let file = remote_file(reply.details())?;
-        if file.name != *name || version.is_some_and(|version| version != file.version) {
+        let file = remote_file(reply.details(), has_versions)?;
+        if name.is_some_and(|name| file.name != *name)
+            || version.is_some_and(|version| Some(version) != file.version)
+        {
             return Err(ClientError::Nonsense(
                 "another file than the one asked for".to_owned(),
             ));
@@ -204,6 +231,10 @@ impl Client {
             file,
             hasher: have,
         })
+    }
+
+    fn remote_file(&self, fields: &Fields) -> Result<RemoteFile, ClientError> {
+        remote_file(fields, self.has_versions())
     }
 
     /// Removes a file.
@@ -316,13 +347,16 @@ fn checked(name: &str) -> Result<FileName, ClientError> {
         .map_err(|error| ClientError::Nonsense(format!("a file name that is none: {error}")))
 }
 
-fn remote_file(fields: &Fields) -> Result<RemoteFile, ClientError> {
-    let seconds: u64 = fields.get("modified")?.unwrap_or(0);
-    let modified = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+fn remote_file(fields: &Fields, has_versions: bool) -> Result<RemoteFile, ClientError> {
+    let seconds: Option<u64> = fields.get("modified")?;
+    let modified = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     Ok(RemoteFile {
         name: checked(&fields.require::<String>("name")?)?,
         size: fields.require("size")?,
-        modified: modified.unwrap_or(UNIX_EPOCH),
-        version: fields.require("version")?,
+        modified,
+        version: match has_versions {
+            true => Some(fields.require("version")?),
+            false => None,
+        },
     })
 }

@@ -18,20 +18,23 @@
 //! # Ok(()) }
 //! ```
 
+mod clock;
 mod exec;
 mod files;
 
 use framing::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use clock::{Tick, Ticks};
 pub use exec::{Command, Exec, ExecInput};
 pub use files::{Download, Listing, RemoteFile, Uploaded};
 
 use crate::{
-    Body, BodyError, Code, FieldError, Fields, Status, Verb,
+    Body, BodyError, Code, FieldError, Fields, Part, Status, Verb,
+    course::{CourseCaller, CourseError, CourseReply},
     escape::escaped,
     login::{Password, Right},
-    native::{CallError, Caller, Reply, Unsuitable},
+    native::{self, CallError, Caller, Unsuitable},
 };
 
 /// Why something a client asked for was not done.
@@ -44,6 +47,9 @@ pub enum ClientError {
     /// The connection is lost, or the server does not keep to the dialect.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The same of a script's server.
+    #[error("{}", escaped(&.0.to_string()).limit(1024))]
+    Course(#[from] CourseError),
     /// The end of what was to come never came.
     #[error("{}", escaped(&.0.to_string()).limit(1024))]
     Body(BodyError),
@@ -74,6 +80,10 @@ impl ClientError {
     pub fn is_connection_lost(&self) -> bool {
         match self {
             Self::Call(error) => !matches!(error, CallError::TooLong { .. }),
+            Self::Course(error) => matches!(
+                error,
+                CourseError::Closed | CourseError::Connection(_) | CourseError::OutOfStep
+            ),
             Self::Body(error) => *error == BodyError::ConnectionLost,
             _ => false,
         }
@@ -92,14 +102,21 @@ impl From<FieldError> for ClientError {
 pub struct Account {
     /// The account's name, as it came: escape it before you show it.
     pub name: String,
-    /// What it may do; rights unknown here are left out.
-    pub rights: Vec<Right>,
+    /// What it may do, where the server tells; rights unknown here are left out.
+    pub rights: Option<Vec<Right>>,
 }
 
 /// A connection to a server, one request at a time.
 #[derive(Debug)]
 pub struct Client {
-    caller: Caller,
+    speaks: Speaks,
+}
+
+/// The dialect of a connection.
+#[derive(Debug)]
+enum Speaks {
+    Native(Caller),
+    Course(CourseCaller),
 }
 
 impl Client {
@@ -110,8 +127,28 @@ impl Client {
         F: Framing + Send + 'static,
     {
         Ok(Self {
-            caller: Caller::new(io, framing)?,
+            speaks: Speaks::Native(Caller::new(io, framing)?),
         })
+    }
+
+    /// Whether another request can be made on this connection.
+    pub fn is_open(&self) -> bool {
+        match &self.speaks {
+            Speaks::Native(caller) => caller.is_open(),
+            Speaks::Course(caller) => caller.is_open(),
+        }
+    }
+
+    /// Whether the dialect tells versions of a file apart.
+    fn has_versions(&self) -> bool {
+        matches!(self.speaks, Speaks::Native(_))
+    }
+
+    /// Says good-bye where the dialect has a word for it, and closes the connection.
+    pub async fn leave(self) {
+        if let Speaks::Course(caller) = self.speaks {
+            caller.leave().await;
+        }
     }
 
     /// Sends any request; for the verbs of other services than these.
@@ -123,7 +160,10 @@ impl Client {
         arguments: Fields,
         body: Body,
     ) -> Result<Reply<'_>, ClientError> {
-        let reply = self.caller.call(verb, arguments, body).await?;
+        let reply = match &mut self.speaks {
+            Speaks::Native(caller) => Reply::Native(caller.call(verb, arguments, body).await?),
+            Speaks::Course(caller) => Reply::Course(caller.call(verb, arguments, body).await?),
+        };
         if reply.status().is_ok() {
             Ok(reply)
         } else {
@@ -159,17 +199,77 @@ impl Client {
     }
 }
 
+impl From<CourseCaller> for Client {
+    /// Speaks to a script's server.
+    fn from(caller: CourseCaller) -> Self {
+        Self {
+            speaks: Speaks::Course(caller),
+        }
+    }
+}
+
+/// The response to a call: its head, and its body to be read part by part.
+#[derive(Debug)]
+#[non_exhaustive]
+// One lives at a time, on the stack of who reads it.
+#[allow(clippy::large_enum_variant)]
+pub enum Reply<'a> {
+    /// In the native dialect.
+    Native(native::Reply<'a>),
+    /// Of a script's server.
+    Course(CourseReply<'a>),
+}
+
+impl Reply<'_> {
+    /// How it went.
+    pub fn status(&self) -> &Status {
+        match self {
+            Self::Native(reply) => reply.status(),
+            Self::Course(reply) => reply.status(),
+        }
+    }
+
+    /// What else the head says.
+    pub fn details(&self) -> &Fields {
+        match self {
+            Self::Native(reply) => reply.details(),
+            Self::Course(reply) => reply.details(),
+        }
+    }
+
+    /// Whether parts are still to come.
+    pub fn has_body(&self) -> bool {
+        match self {
+            Self::Native(reply) => reply.has_body(),
+            Self::Course(reply) => reply.has_body(),
+        }
+    }
+
+    /// The next part of the body; `None` after [`Part::End`], an error, or without a body.
+    ///
+    /// Cancel safe, as long as the reply itself is kept.
+    pub async fn next(&mut self) -> Option<Result<Part, BodyError>> {
+        match self {
+            Self::Native(reply) => reply.next().await,
+            Self::Course(reply) => reply.next().await,
+        }
+    }
+}
+
 fn unasked_body() -> ClientError {
     ClientError::Nonsense("a body came where none is due".to_owned())
 }
 
 fn account(details: &Fields) -> Result<Account, ClientError> {
-    let rights: Vec<String> = details.require("rights")?;
-    Ok(Account {
-        name: details.require("name")?,
-        rights: rights
+    let rights: Option<Vec<String>> = details.get("rights")?;
+    let known = |rights: Vec<String>| {
+        rights
             .iter()
             .filter_map(|right| right.parse().ok())
-            .collect(),
+            .collect()
+    };
+    Ok(Account {
+        name: details.require("name")?,
+        rights: rights.map(known),
     })
 }

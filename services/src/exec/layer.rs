@@ -35,8 +35,9 @@ const GONE: &str = "the client is gone";
 
 /// Answers [`Verb::EXEC`].
 ///
-/// Arguments: `argv` (a list: the program and what follows it) or `shell` (one line for the shell);
-/// `timeout` (seconds, may be a fraction), which can shorten the server's limit; `stdin`, whether
+/// Arguments: `argv` (a list: the program and what follows it), `shell` (one line for the shell) or
+/// `line` (a command line, run by the shell if the identity may have that, and otherwise split into
+/// words as a shell would, without anything else that a shell does); `timeout` (seconds, may be a fraction), which can shorten the server's limit; `stdin`, whether
 /// the request's body is the command's standard input (otherwise that is at its end from the start,
 /// and the body holds controls only).
 ///
@@ -107,6 +108,8 @@ impl Exec {
                 Err(not_allowed("a shell line needs the right `shell`"))
             }
             Asked::Line(_) => Err(not_allowed("shell lines are switched off on this server")),
+            Asked::Either(line) if anything => Ok(Command::shell(line)),
+            Asked::Either(line) => self.authorize(split(&line)?, identity),
             Asked::Vector(program, arguments) if anything => {
                 Ok(Command::arguments(program, arguments))
             }
@@ -208,12 +211,27 @@ fn not_allowed(sentence: impl Into<std::borrow::Cow<'static, str>>) -> Status {
 enum Asked {
     Vector(OsString, Vec<OsString>),
     Line(OsString),
+    /// A line for the shell, or else words for a program.
+    Either(String),
+}
+
+/// The words of a line, by the quoting of shells.
+fn split(line: &str) -> Result<Asked, Status> {
+    let wrong = |sentence| Status::new(Code::BAD_REQUEST, sentence);
+    let words = shlex::split(line)
+        .ok_or_else(|| wrong("a quotation mark or a backslash of the line has no counterpart"))?;
+    let mut words = words.into_iter().map(OsString::from);
+    let program = words
+        .next()
+        .ok_or_else(|| wrong("the line names no program"))?;
+    Ok(Asked::Vector(program, words.collect()))
 }
 
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line) => f.write_str(&line.to_string_lossy()),
+            Self::Either(line) => f.write_str(line),
             Self::Vector(program, arguments) => {
                 f.write_str(&program.to_string_lossy())?;
                 arguments
@@ -232,11 +250,12 @@ struct Arguments {
 
 impl Arguments {
     fn read(fields: &Fields) -> Result<Self, Status> {
-        fields.only(&["argv", "shell", "timeout", "stdin"])?;
+        fields.only(&["argv", "shell", "line", "timeout", "stdin"])?;
         let vector: Option<Vec<String>> = fields.get("argv")?;
-        let line: Option<String> = fields.get("shell")?;
-        let asked = match (vector, line) {
-            (Some(vector), None) => {
+        let shell: Option<String> = fields.get("shell")?;
+        let line: Option<String> = fields.get("line")?;
+        let asked = match (vector, shell, line) {
+            (Some(vector), None, None) => {
                 let mut words = vector.into_iter().map(OsString::from);
                 let program = words.next().ok_or_else(|| FieldError::Mistyped {
                     name: "argv".to_owned(),
@@ -244,9 +263,10 @@ impl Arguments {
                 })?;
                 Asked::Vector(program, words.collect())
             }
-            (None, Some(line)) => Asked::Line(line.into()),
+            (None, Some(line), None) => Asked::Line(line.into()),
+            (None, None, Some(line)) => Asked::Either(line),
             _ => {
-                let sentence = "one of `argv` and `shell` must be given, and not both";
+                let sentence = "one of `argv`, `shell` and `line` must be given, and no other";
                 return Err(Status::new(Code::BAD_REQUEST, sentence));
             }
         };

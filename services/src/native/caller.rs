@@ -75,6 +75,11 @@ impl Caller {
         })
     }
 
+    /// Whether another request can be made: no reply is unread.
+    pub fn is_open(&self) -> bool {
+        !self.busy
+    }
+
     /// Sends a request and waits for the head of its response. The body is sent meanwhile, and
     /// while the reply's parts are read.
     ///

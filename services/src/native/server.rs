@@ -1,8 +1,7 @@
 //! Serves the native dialect on connections.
 
 use std::{
-    future::{Future, pending, poll_fn, ready},
-    panic::{AssertUnwindSafe, catch_unwind},
+    future::{Future, poll_fn, ready},
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
@@ -14,24 +13,21 @@ use framing::{
     serve::{BoxError, Drain, Handler, Peer},
 };
 use futures_sink::Sink;
-use futures_util::stream;
-use pin_project::pin_project;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    time::{Instant, Sleep, sleep_until, timeout},
+    io::{AsyncRead, AsyncWrite},
+    time::Sleep,
 };
 use tower_service::Service;
-use tracing::error;
 
 use super::{
     inbox::Inbox,
     transfer::{Incoming, NativeError, Outgoing},
     wire::{ResponseHead, Wire},
 };
-use crate::{Body, BodyError, Code, Fields, Request, Response, Session, Status};
-
-/// How long an orderly close may take.
-const CLOSE_TIME: Duration = Duration::from_secs(1);
+use crate::{
+    Body, Code, Fields, Request, Response, Session, Status,
+    dialect::{self, BeforeLogin},
+};
 
 /// Parts of a request's body that wait for the service.
 const WAITING_PARTS: usize = 4;
@@ -55,25 +51,15 @@ const WAITING_PARTS: usize = 4;
 #[derive(Clone, Debug)]
 pub struct NativeServer<M> {
     make_service: M,
-    options: ServerOptions,
-}
-
-#[derive(Clone, Debug)]
-struct ServerOptions {
-    frame_limit_before_login: Option<usize>,
-    login_deadline: Option<Duration>,
+    before_login: Option<BeforeLogin>,
 }
 
 impl<M> NativeServer<M> {
     /// Serves with what `make_service` (a tower service of [`Session`]s) makes for each connection.
     pub fn new(make_service: M) -> Self {
-        let options = ServerOptions {
-            frame_limit_before_login: None,
-            login_deadline: None,
-        };
         Self {
             make_service,
-            options,
+            before_login: None,
         }
     }
 
@@ -81,8 +67,10 @@ impl<M> NativeServer<M> {
     /// `frame_limit` bytes, and it must have come within `deadline` of the connection's start,
     /// however busy the peer is.
     pub fn before_login(mut self, frame_limit: usize, deadline: Duration) -> Self {
-        self.options.frame_limit_before_login = Some(frame_limit);
-        self.options.login_deadline = Some(deadline);
+        self.before_login = Some(BeforeLogin {
+            frame_limit,
+            deadline,
+        });
         self
     }
 }
@@ -104,24 +92,13 @@ where
         peer: Peer,
         drain: Drain,
     ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
-        let mut make_service = self.make_service.clone();
-        let options = self.options.clone();
+        let make_service = self.make_service.clone();
+        let before_login = self.before_login;
         async move {
             let wire = Wire::over(connection.framing())?;
             let session = Session::new(peer, connection.framing().max_frame());
-            if let Some(bytes) = options.frame_limit_before_login {
-                session.limit_frames(bytes);
-            }
-            let deadline = options
-                .login_deadline
-                .map(|limit| sleep_until(Instant::now() + limit));
-            poll_fn(|cx| make_service.poll_ready(cx))
-                .await
-                .map_err(Into::into)?;
-            let service = make_service
-                .call(session.clone())
-                .await
-                .map_err(Into::into)?;
+            let deadline = pin!(BeforeLogin::begin(before_login, &session));
+            let service = dialect::open(make_service, &session).await?;
             let mut served = Served {
                 connection,
                 wire,
@@ -129,10 +106,21 @@ where
                 service,
                 inbox: Inbox::default(),
             };
-            let result = served.run(&drain, pin!(deadline)).await;
+            let session = served.session.clone();
+            let result = tokio::select! {
+                biased;
+                result = served.run(&drain, deadline) => result,
+                never = dialect::stop_with(&drain, &session) => match never {},
+            };
             served.session.hang_up();
-            if result.is_ok() {
-                served.close().await;
+            // Behind a frame that cannot be read the peer may still wait for answers to those before;
+            // a stranger has none to wait for.
+            let is_stranger = before_login.is_some() && session.identity().is_none();
+            let unreadable = |error: &_| {
+                !is_stranger && matches!(error, NativeError::Connection(framing::Error::Frame(_)))
+            };
+            if result.as_ref().err().is_none_or(unreadable) {
+                dialect::close(&mut served.connection).await;
             }
             Ok(result?)
         }
@@ -165,7 +153,7 @@ where
         while !session.is_closing() {
             let frame = tokio::select! {
                 biased;
-                () = login_timeout(&session, deadline.as_mut()) => return Err(NativeError::LoginTimeout),
+                () = dialect::login_timeout(&session, deadline.as_mut()) => return Err(NativeError::LoginTimeout),
                 () = drain.requested() => return Ok(()),
                 frame = self.next_frame() => frame?,
             };
@@ -175,7 +163,7 @@ where
             tokio::select! {
                 biased;
                 answered = self.answer(frame) => answered?,
-                () = login_timeout(&session, deadline.as_mut()) => return Err(NativeError::LoginTimeout),
+                () = dialect::login_timeout(&session, deadline.as_mut()) => return Err(NativeError::LoginTimeout),
             }
         }
         Ok(())
@@ -220,25 +208,8 @@ where
         let request = Request::new(head.verb, self.session.clone())
             .with_arguments(head.args)
             .with_body(body);
-        if let Err(error) = poll_fn(|cx| self.service.poll_ready(cx)).await {
-            let error = error.into();
-            error!(error, "the service cannot take requests any more");
-            self.session.close();
-            return self.exchange(incoming, ready(internal())).await;
-        }
-        match catch_unwind(AssertUnwindSafe(|| self.service.call(request))) {
-            Ok(future) => {
-                let response = Caught {
-                    future,
-                    session: self.session.clone(),
-                };
-                self.exchange(incoming, response).await
-            }
-            Err(_) => {
-                error!("a service panicked when it was called");
-                self.exchange(incoming, ready(internal())).await
-            }
-        }
+        let response = dialect::call(&mut self.service, request).await;
+        self.exchange(incoming, response).await
     }
 
     /// Moves a request's body in and its response out, both at once.
@@ -328,7 +299,7 @@ where
         let frame = self.wire.write_head(&head)?;
         let most = self.connection.framing().max_frame();
         if frame.len() <= most {
-            let body = catch_panics(body, self.session.id());
+            let body = dialect::catch_panics(body);
             return Ok(Outgoing::new(self.wire, frame, body));
         }
         let sentence = format!(
@@ -340,93 +311,5 @@ where
             .wire
             .write_head(&ResponseHead::new(status, Fields::new(), false))?;
         Ok(Outgoing::new(self.wire, frame, Body::none()))
-    }
-
-    /// Closes in an orderly way.
-    async fn close(&mut self) {
-        let closed = timeout(CLOSE_TIME, async {
-            poll_fn(|cx| Pin::new(&mut self.connection).poll_close(cx))
-                .await
-                .ok()?;
-            // Closing a socket with unread bytes in it would reset the connection, and the peer
-            // could lose the answer that it has not read yet.
-            let io = self.connection.get_mut();
-            let mut unread = [0; 4096];
-            let mut patience = 256;
-            while patience > 0 && io.read(&mut unread).await.ok()? > 0 {
-                patience -= 1;
-            }
-            Some(())
-        });
-        // Either way there is nothing left to do for this peer.
-        let _ = closed.await;
-    }
-}
-
-/// Waits for the login deadline, as long as there is one and nobody is logged in.
-async fn login_timeout(session: &Session, deadline: Pin<&mut Option<Sleep>>) {
-    if let Some(deadline) = deadline.as_pin_mut() {
-        deadline.await;
-        if session.identity().is_none() {
-            return;
-        }
-    }
-    pending().await
-}
-
-fn internal() -> Response {
-    failed().into()
-}
-
-fn failed() -> Status {
-    Status::new(Code::INTERNAL, "the request failed on the server")
-}
-
-/// The same body, which is given up if making it panics.
-fn catch_panics(mut body: Body, session: u64) -> Body {
-    if body.is_none() {
-        return body;
-    }
-    Body::from_stream(stream::poll_fn(move |cx| {
-        catch_unwind(AssertUnwindSafe(|| body.poll_next(cx))).unwrap_or_else(|_| {
-            error!(session, "the body of a response panicked");
-            // Nothing of it is polled again.
-            body = Body::none();
-            Poll::Ready(Some(Err(BodyError::Aborted(failed()))))
-        })
-    }))
-}
-
-/// A response whose failure or panic costs nobody else anything.
-#[pin_project]
-struct Caught<F> {
-    #[pin]
-    future: F,
-    session: Session,
-}
-
-impl<F, E> Future for Caught<F>
-where
-    F: Future<Output = Result<Response, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Response;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        let this = self.project();
-        // The future is not polled again after a panic.
-        match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
-            Ok(Poll::Ready(Err(error))) => {
-                let error = error.into();
-                error!(error, session = this.session.id(), "a request failed");
-                Poll::Ready(internal())
-            }
-            Err(_) => {
-                error!(session = this.session.id(), "a request panicked");
-                Poll::Ready(internal())
-            }
-        }
     }
 }

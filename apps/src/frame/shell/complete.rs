@@ -9,8 +9,8 @@ use rustyline::{
 };
 use services::escape::escaped;
 
-const VERBS: [&str; 10] = [
-    "exec", "exit", "get", "help", "ls", "ping", "put", "quit", "rm", "whoami",
+const VERBS: [&str; 11] = [
+    "clock", "exec", "exit", "get", "help", "ls", "ping", "put", "quit", "rm", "whoami",
 ];
 
 /// What the line editor completes with.

@@ -22,8 +22,6 @@ const LONGEST: usize = 1024 * 1024;
 /// Lines that the history keeps.
 const HISTORY: usize = 1000;
 
-const PROMPT: &str = "frame> ";
-
 /// The shell's input. What it holds is lent to a thread while that waits for a line.
 pub(super) struct Input {
     source: Option<Source>,
@@ -64,13 +62,15 @@ impl Input {
         self.terminal
     }
 
-    /// The next line. Not cancel safe: the rest of the input is lost.
-    pub(super) async fn next(&mut self) -> Result<Line, Failure> {
+    /// The next line, asked for with `prompt` where somebody sits there. Not cancel safe: the rest of
+    /// the input is lost.
+    pub(super) async fn next(&mut self, prompt: &str) -> Result<Line, Failure> {
         let Some(mut source) = self.source.take() else {
             return Ok(Line::End);
         };
+        let prompt = prompt.to_owned();
         let read = move || {
-            let line = source.next();
+            let line = source.next(&prompt);
             (source, line)
         };
         let (source, line) = spawn_blocking(read)
@@ -92,9 +92,9 @@ impl Input {
 }
 
 impl Source {
-    fn next(&mut self) -> Result<Line, Failure> {
+    fn next(&mut self, prompt: &str) -> Result<Line, Failure> {
         match self {
-            Self::Terminal(editor) => match editor.readline(PROMPT) {
+            Self::Terminal(editor) => match editor.readline(prompt) {
                 Ok(line) => {
                     let _ = editor.add_history_entry(line.as_str());
                     save_history(editor);

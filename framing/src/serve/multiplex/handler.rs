@@ -42,7 +42,7 @@ pub struct Multiplexes<M, G> {
     options: MultiplexOptions,
 }
 
-impl<L, M, G, F> Serve<L, Multiplexes<M, G>, F> {
+impl<L, M, G, F, A> Serve<L, Multiplexes<M, G>, F, A> {
     /// Sets the limits of each connection.
     pub fn multiplex(mut self, options: MultiplexOptions) -> Self {
         self.handler.options = options;

@@ -3,18 +3,30 @@
 //! Keys are in snake_case, values in kebab-case. Whatever is not known is refused with its line;
 //! whatever cannot work together is refused before anything is opened.
 
+mod dialect;
+mod hmac;
+mod units;
+
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
-use bytesize::ByteSize;
 use framing::{Budget, ConnectionOptions, FramingFactory, Registry, serve::Address};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use services::login::{Right, Rights};
+use services::{
+    course::{Encoding, Keys},
+    login::{Right, Rights},
+};
+
+pub use self::{
+    dialect::{Dialect, Dialects, Form, Stderr},
+    hmac::{Digest, Hmac, HmacMutual},
+    units::{Size, Time},
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -26,6 +38,8 @@ pub struct Config {
     pub files: Option<Files>,
     /// Running commands.
     pub exec: Option<Exec>,
+    /// Telling the time.
+    pub clock: Option<Clock>,
     /// Limits of every connection.
     #[serde(default)]
     pub limits: Limits,
@@ -77,6 +91,16 @@ pub struct Exec {
     /// The folder in which commands run.
     #[serde(default = "root_folder")]
     pub folder: PathBuf,
+}
+
+/// `[clock]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clock {
+    /// The time between two ticks; ten seconds if not set.
+    pub every: Option<Time>,
+    /// The format, as of `strftime`; the date if not set.
+    pub format: Option<String>,
 }
 
 /// `[limits]`
@@ -145,12 +169,28 @@ pub struct Listen {
     /// `tcp://ADDRESS:PORT` or `unix:/PATH`.
     #[serde(deserialize_with = "address", serialize_with = "display")]
     pub address: Address,
-    /// The framing: a name, or a table with its options.
-    #[serde(default)]
-    pub framing: Framing,
+    /// The framing of the native dialect: a name, or a table with its options. The others bring
+    /// their own.
+    pub framing: Option<Framing>,
     /// How requests are written in frames.
     #[serde(default)]
-    pub dialect: Dialect,
+    pub dialect: Dialects,
+    /// Which form of its dialect is spoken; the dialect's first if not set.
+    pub form: Option<Form>,
+    /// What the output of commands is written in.
+    pub encoding: Option<Encoding>,
+    /// What becomes of what commands write to their standard error.
+    pub stderr: Option<Stderr>,
+    /// Whether each file that was sent is answered.
+    pub reply: Option<bool>,
+    /// The file that is sent to whoever connects.
+    pub file: Option<String>,
+    /// What the keys of file headers are called.
+    pub keys: Option<Keys>,
+    /// A secret that clients must know, before the first frame.
+    pub hmac: Option<Hmac>,
+    /// The same where the server proves itself, too.
+    pub hmac_mutual: Option<HmacMutual>,
     /// What is offered; by default the login and every configured part.
     pub services: Option<Vec<Service>>,
     /// Who everybody is, in place of a login.
@@ -178,15 +218,6 @@ pub struct Listen {
     pub keepalive: Option<Time>,
 }
 
-/// How requests are written in frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dialect {
-    /// JSON heads and chunks; `docs/protocol.md`.
-    #[default]
-    Native,
-}
-
 /// A part that a listener can offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -197,6 +228,8 @@ pub enum Service {
     Exec,
     /// Storing files.
     Files,
+    /// Telling the time.
+    Clock,
 }
 
 impl Service {
@@ -206,6 +239,7 @@ impl Service {
             Self::Login => "login",
             Self::Exec => "exec",
             Self::Files => "files",
+            Self::Clock => "clock",
         }
     }
 }
@@ -250,78 +284,6 @@ impl<'de> Deserialize<'de> for Framing {
 impl Serialize for Framing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.shown.serialize(serializer)
-    }
-}
-
-/// A number of bytes, written `64KiB`, or as a plain number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub u64);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-
-        impl de::Visitor<'_> for Bytes {
-            type Value = Size;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of bytes, such as 65536 or \"64KiB\"")
-            }
-
-            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Size, E> {
-                let bytes = u64::try_from(bytes);
-                bytes
-                    .map(Size)
-                    .map_err(|_| E::custom("a number of bytes cannot be negative"))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
-                let size = ByteSize::from_str(text);
-                size.map(|size| Size(size.as_u64())).map_err(|_| {
-                    E::custom(format!(
-                        "`{text}` is not a number of bytes such as 65536 or \"64KiB\""
-                    ))
-                })
-            }
-        }
-
-        deserializer.deserialize_any(Bytes)
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Exact, where `64KiB` would be; rounded figures would not read back.
-        match self.0 {
-            bytes if bytes > 0 && bytes % 1024 == 0 && bytes < 1 << 20 => {
-                serializer.collect_str(&format_args!("{}KiB", bytes >> 10))
-            }
-            bytes if bytes > 0 && bytes % (1 << 20) == 0 => {
-                serializer.collect_str(&format_args!("{}MiB", bytes >> 20))
-            }
-            bytes => serializer.serialize_u64(bytes),
-        }
-    }
-}
-
-/// A span of time, written `30s`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
-            de::Error::custom(format!(
-                "`{text}` is not a time such as `30s` or `5m`: {error}"
-            ))
-        })
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(self.0))
     }
 }
 
@@ -371,6 +333,11 @@ impl Config {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut config: Self = toml::from_str(text)?;
         config.show_framings(text)?;
+        for listen in &mut config.listen {
+            if listen.dialect.is_native() {
+                listen.framing.get_or_insert_default();
+            }
+        }
         config.check()?;
         Ok(config)
     }
@@ -387,8 +354,8 @@ impl Config {
         let raw: toml::Table = toml::from_str(text)?;
         let listeners = raw.get("listen").and_then(toml::Value::as_array);
         for (listen, raw) in self.listen.iter_mut().zip(listeners.into_iter().flatten()) {
-            if let Some(framing) = raw.get("framing") {
-                listen.framing.shown = framing.clone();
+            if let (Some(framing), Some(raw)) = (&mut listen.framing, raw.get("framing")) {
+                framing.shown = raw.clone();
             }
         }
         Ok(())
@@ -413,6 +380,9 @@ impl Config {
         if let Some(exec) = &mut self.exec {
             exec.folder = folder.join(&exec.folder);
         }
+        for listen in &mut self.listen {
+            listen.resolve_secret(&folder);
+        }
         Ok(())
     }
 
@@ -425,6 +395,9 @@ impl Config {
         if let Some(exec) = &self.exec {
             services::exec::Allow::new(&exec.allow).context("[exec] allow")?;
         }
+        if let Some(clock) = &self.clock {
+            clock.build().context("[clock]")?;
+        }
         for listen in &self.listen {
             let whose = || format!("the listener on {}", listen.address);
             self.check_listener(listen).with_context(whose)?;
@@ -433,14 +406,28 @@ impl Config {
     }
 
     fn check_listener(&self, listen: &Listen) -> anyhow::Result<()> {
-        services::native::check(&listen.framing.factory.make())?;
+        match &listen.framing {
+            Some(framing) if listen.dialect.is_native() => {
+                services::native::check(&framing.factory.make())?;
+            }
+            Some(_) => bail!("the dialect {} brings a framing of its own", listen.dialect),
+            None => {}
+        }
+        listen.check_dialect()?;
         let offered = self.services(listen);
         for service in &offered {
             let (configured, section) = match service {
                 Service::Login => (self.accounts.is_some(), "[accounts]"),
                 Service::Exec => (self.exec.is_some(), "[exec]"),
                 Service::Files => (self.files.is_some(), "[files]"),
+                Service::Clock => (true, "[clock]"),
             };
+            ensure!(
+                listen.dialect.has_words_for(*service),
+                "the dialect {} has no words for {}",
+                listen.dialect,
+                service.as_str()
+            );
             ensure!(
                 configured,
                 "it offers {}, and there is no {section}",
@@ -450,14 +437,32 @@ impl Config {
         let login = offered.contains(&Service::Login);
         match (&listen.identity, login) {
             (Some(_), true) => bail!("it has an `identity`, and offers `login`; only one can be"),
-            (None, false) => bail!("it offers no `login`, so it needs an `identity`"),
+            (None, false) => bail!(
+                "it offers no `login`, so it needs an `identity`{}",
+                listen.dialect.way_to_log_in()
+            ),
             _ => {}
         }
+        let of_tcp = [
+            ("receive_buffer", listen.receive_buffer.is_some()),
+            ("send_buffer", listen.send_buffer.is_some()),
+            ("keepalive", listen.keepalive.is_some()),
+        ];
+        if let (Address::Unix(_), Some((name, _))) =
+            (&listen.address, of_tcp.iter().find(|(_, set)| *set))
+        {
+            bail!("`{name}` is for tcp:// addresses only");
+        }
+        ensure!(
+            listen.hmac.is_none() || listen.hmac_mutual.is_none(),
+            "it has `hmac` and `hmac_mutual`; only one can be"
+        );
         ensure!(
             listen.max_connections > 0,
             "`max_connections` must be at least 1"
         );
-        if !listen.address.is_local() && !listen.expose && !offered.is_empty() {
+        let asks = !offered.is_empty() || listen.secret().is_some();
+        if !listen.address.is_local() && !listen.expose && asks {
             bail!(
                 "others than this machine could connect, and everything would pass in plain text; \
                  listen on 127.0.0.1, or set `expose = true` if that is what you want"
@@ -475,12 +480,31 @@ impl Config {
             (Service::Login, listen.identity.is_none()),
             (Service::Exec, self.exec.is_some()),
             (Service::Files, self.files.is_some()),
+            (
+                Service::Clock,
+                // A dialect that is about nothing else need not be told.
+                self.clock.is_some() || !listen.dialect.is_native(),
+            ),
         ];
         parts
             .into_iter()
-            .filter(|(_, there)| *there)
+            .filter(|(service, there)| *there && listen.dialect.has_words_for(*service))
             .map(|(service, _)| service)
             .collect()
+    }
+}
+
+impl Clock {
+    /// The service.
+    pub(crate) fn build(&self) -> anyhow::Result<services::Clock> {
+        let mut clock = services::Clock::new();
+        if let Some(every) = self.every {
+            clock = clock.every(every.0);
+        }
+        if let Some(format) = &self.format {
+            clock = clock.format(format)?;
+        }
+        Ok(clock)
     }
 }
 

@@ -1,0 +1,48 @@
+//! The time as the scripts have it: one text a tick, and nothing around it.
+
+use std::time::Duration;
+
+use framing::serve::BoxError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use super::{CourseError, conversation::Conversation, framings};
+use crate::{Fields, Part, Request, Response, Verb};
+
+/// What is told, and how often.
+#[derive(Clone, Debug, Default)]
+pub struct ClockOptions {
+    /// The time between two ticks; the service's own where none is given.
+    pub every: Option<Duration>,
+    /// The format, as of `strftime`; the service's own where none is given.
+    pub format: Option<String>,
+}
+
+/// Tells the time until the peer leaves.
+pub(super) async fn serve<Io, S>(
+    talk: &mut Conversation<Io, S>,
+    options: &ClockOptions,
+) -> Result<(), CourseError>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    talk.speak(framings::text()?);
+    let arguments = Fields::new()
+        .with("every", options.every.map(|every| every.as_secs_f64()))
+        .with("format", &options.format);
+    let response = talk.ask(Verb::CLOCK, arguments).await;
+    if !response.status.is_ok() {
+        return Err(CourseError::Refused(response.status));
+    }
+    let mut body = response.body;
+    while let Some(part) = talk.next_part(&mut body).await {
+        match part {
+            Ok(Part::Data(text)) => talk.send(text).await?,
+            Ok(_) => {}
+            Err(error) => return Err(CourseError::File(error)),
+        }
+    }
+    Ok(())
+}

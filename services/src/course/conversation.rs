@@ -1,0 +1,204 @@
+//! One connection with its service, as the dialects of the course see it.
+
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
+use bytes::Bytes;
+use framing::{
+    BoxFraming, Connection, Error, Framing, Unread,
+    serve::{BoxError, Drain},
+};
+use futures_core::Stream;
+use futures_util::SinkExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use super::framings::{MOST_MESSAGE, MOST_OUTPUT};
+use crate::{Body, Fields, Request, Response, Session, Verb, dialect};
+
+/// Messages in and out, and the service that answers them.
+pub(super) struct Conversation<Io, S> {
+    connection: Connection<Io, BoxFraming>,
+    session: Session,
+    service: S,
+    drain: Drain,
+    /// What has been read while a request was being answered.
+    ahead: Ahead,
+}
+
+/// The next message, the end, or an error, once it has come.
+type Ahead = Option<Result<Option<Bytes>, Error>>;
+
+impl<Io, S> Conversation<Io, S>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    pub(super) fn new(
+        connection: Connection<Io, BoxFraming>,
+        session: Session,
+        service: S,
+        drain: Drain,
+    ) -> Self {
+        Self {
+            connection,
+            session,
+            service,
+            drain,
+            ahead: None,
+        }
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Goes on in another framing, from the first byte that is not consumed.
+    pub(super) fn speak(&mut self, framing: BoxFraming) {
+        self.connection.replace_framing(framing, Unread::CarryOn);
+    }
+
+    /// The next message, of [`MOST_MESSAGE`] bytes at most and before a login of no more than that
+    /// allows; none at the peer's end, or once the server stops.
+    pub(super) async fn receive(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Some(ahead) = self.ahead.take() {
+            return ahead;
+        }
+        let limit = self.session.frame_limit().min(MOST_MESSAGE);
+        self.connection.framing_mut().set_max_frame(limit);
+        tokio::select! {
+            biased;
+            () = self.drain.requested() => Ok(None),
+            message = next(&mut self.connection) => message,
+        }
+    }
+
+    /// Sends a message, whatever ours may have, and waits until it is on its way.
+    pub(super) async fn send(&mut self, message: impl Into<Bytes>) -> Result<(), Error> {
+        self.connection.framing_mut().set_max_frame(MOST_OUTPUT);
+        self.connection.send(message.into()).await
+    }
+
+    /// A request on this connection.
+    fn request(&self, verb: Verb, arguments: Fields, body: Body) -> Request {
+        Request::new(verb, self.session.clone())
+            .with_arguments(arguments)
+            .with_body(body)
+    }
+
+    /// Asks the service.
+    pub(super) async fn ask(&mut self, verb: Verb, arguments: Fields) -> Response {
+        let request = self.request(verb, arguments, Body::none());
+        dialect::call(&mut self.service, request).await.await
+    }
+
+    /// Asks the service and has `take` see to the response. Meanwhile one message is read ahead, so
+    /// that it is noticed when the peer leaves.
+    pub(super) async fn ask_attended<T, W>(
+        &mut self,
+        verb: Verb,
+        arguments: Fields,
+        take: impl FnOnce(Response) -> W,
+    ) -> T
+    where
+        W: Future<Output = T>,
+    {
+        let request = self.request(verb, arguments, Body::none());
+        let Self {
+            connection,
+            session,
+            service,
+            ahead,
+            ..
+        } = self;
+        let answer = async { take(dialect::call(service, request).await.await).await };
+        tokio::select! {
+            biased;
+            taken = answer => taken,
+            never = attend(connection, session, ahead) => match never {},
+        }
+    }
+
+    /// Asks the service with a body that `feed` fills from the connection meanwhile.
+    pub(super) async fn ask_fed<'a, T, W>(
+        &'a mut self,
+        verb: Verb,
+        arguments: Fields,
+        body: Body,
+        feed: impl FnOnce(&'a mut Connection<Io, BoxFraming>) -> W,
+    ) -> (Response, T)
+    where
+        W: Future<Output = T>,
+    {
+        let request = self.request(verb, arguments, body);
+        let Self {
+            connection,
+            service,
+            ..
+        } = self;
+        let answer = async { dialect::call(service, request).await.await };
+        tokio::join!(answer, feed(connection))
+    }
+
+    /// The next part of a response's body, while one message is read ahead.
+    pub(super) async fn next_part(
+        &mut self,
+        body: &mut Body,
+    ) -> Option<Result<crate::Part, crate::BodyError>> {
+        let Self {
+            connection,
+            session,
+            ahead,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            part = body.next() => part,
+            never = attend(connection, session, ahead) => match never {},
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) fn into_connection(self) -> Connection<Io, BoxFraming> {
+        self.connection
+    }
+}
+
+/// Reads one message ahead and tells the session when no more can come. Never ready; cancel safe.
+async fn attend<Io>(
+    connection: &mut Connection<Io, BoxFraming>,
+    session: &Session,
+    ahead: &mut Ahead,
+) -> std::convert::Infallible
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    if ahead.is_none() {
+        let message = loop {
+            match next(connection).await {
+                // Who waits for an answer is not idle.
+                Err(Error::Idle(_)) => {}
+                message => break message,
+            }
+        };
+        if !matches!(message, Ok(Some(_))) {
+            session.hang_up();
+        }
+        *ahead = Some(message);
+    }
+    std::future::pending().await
+}
+
+/// The connection's next message. Cancel safe.
+pub(super) async fn next<Io>(
+    connection: &mut Connection<Io, BoxFraming>,
+) -> Result<Option<Bytes>, Error>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|cx| match Pin::new(&mut *connection).poll_next(cx) {
+        Poll::Ready(message) => Poll::Ready(message.transpose()),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}

@@ -1,0 +1,112 @@
+//! Sends a file of the store.
+
+use framing::serve::BoxError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use super::{
+    CourseError,
+    conversation::Conversation,
+    framings,
+    header::{Header, Md5Digest, Md5Hasher},
+};
+use crate::{Body, FieldError, Fields, Part, Request, Response, Status, Verb, files::Version};
+
+/// A file that is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// Only this one, where it was chosen from a list.
+    pub(super) version: Option<Version>,
+}
+
+impl Wanted {
+    fn arguments(&self) -> Fields {
+        let mut arguments = Fields::new().with("name", &self.name);
+        if let Some(version) = self.version {
+            arguments.set("version", version);
+        }
+        arguments
+    }
+}
+
+/// A file that is there: its header, but for the digest, and its bytes.
+pub(super) async fn open<Io, S>(
+    talk: &mut Conversation<Io, S>,
+    wanted: &Wanted,
+) -> Result<(Header, Version, Body), Status>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    let response = talk.ask(Verb::GET, wanted.arguments()).await;
+    if !response.status.is_ok() {
+        return Err(response.status);
+    }
+    let details = response.details;
+    let header = |details: &Fields| -> Result<_, FieldError> {
+        let header = Header {
+            filename: details.require("name")?,
+            filesize: details.require("size")?,
+            md5: None,
+        };
+        Ok((header, details.require("version")?))
+    };
+    let (header, version) = header(&details)?;
+    Ok((header, version, response.body))
+}
+
+/// The same with the digest, for which the file is read once more: it stands in front of the bytes.
+pub(super) async fn open_digested<Io, S>(
+    talk: &mut Conversation<Io, S>,
+    wanted: &Wanted,
+) -> Result<(Header, Body), Status>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    let (header, version, mut body) = open(talk, wanted).await?;
+    let mut md5 = Md5Hasher::default();
+    while let Some(part) = body.next().await {
+        match part {
+            Ok(Part::Data(bytes)) => md5.update(&bytes),
+            Ok(_) => {}
+            Err(error) => return Err(Status::new(crate::Code::INTERNAL, error.to_string())),
+        }
+    }
+    let same = Wanted {
+        name: header.filename,
+        version: Some(version),
+    };
+    let (mut header, _, body) = open(talk, &same).await?;
+    header.md5 = Some(md5.digest());
+    Ok((header, body))
+}
+
+/// Sends the bytes of a file as they are, and gives their digest. What cannot be sent to its end
+/// ends the connection: nothing else could tell the peer.
+pub(super) async fn send<Io, S>(
+    talk: &mut Conversation<Io, S>,
+    mut body: Body,
+) -> Result<Md5Digest, CourseError>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    talk.speak(framings::text()?);
+    let mut md5 = Md5Hasher::default();
+    while let Some(part) = body.next().await {
+        match part {
+            Ok(Part::Data(bytes)) if !bytes.is_empty() => {
+                md5.update(&bytes);
+                talk.send(bytes).await?;
+            }
+            Ok(_) => {}
+            Err(error) => return Err(CourseError::File(error)),
+        }
+    }
+    Ok(md5.digest())
+}
