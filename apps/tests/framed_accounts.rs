@@ -76,7 +76,12 @@ async fn the_first_start_makes_one_account_and_tells_its_password_once() {
         .login("admin", Password::new(password).unwrap())
         .await
         .unwrap();
-    let mut rights: Vec<_> = account.rights.iter().flatten().map(ToString::to_string).collect();
+    let mut rights: Vec<_> = account
+        .rights
+        .iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     rights.sort();
     assert_eq!(rights, ["exec", "read", "write"]);
     server.stop();

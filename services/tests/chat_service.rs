@@ -233,11 +233,14 @@ async fn svc_g11_a_burst_is_counted_and_answers_come_again_within_a_second() {
     assert!(service.directory().len() == 1);
 }
 
+/// A datagram, and who it is from or to.
+type Letter<A> = (Vec<u8>, A);
+
 /// A socket whose datagrams are put in and taken out by a test.
 #[derive(Clone, Default)]
 struct Scripted {
-    incoming: Arc<Mutex<VecDeque<(Vec<u8>, SocketAddr)>>>,
-    sent: Arc<Mutex<Vec<(Vec<u8>, Address)>>>,
+    incoming: Arc<Mutex<VecDeque<Letter<SocketAddr>>>>,
+    sent: Arc<Mutex<Vec<Letter<Address>>>>,
 }
 
 impl DatagramSocket for Scripted {
@@ -322,7 +325,7 @@ async fn svc_g14_who_cannot_be_there_is_not_answered_and_not_shown() {
     })
     .await;
     running.abort();
-    let sent = socket.sent.lock().unwrap();
+    let sent = socket.sent.lock().unwrap().clone();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].1, Address::Udp(good));
 
