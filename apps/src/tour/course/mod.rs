@@ -11,11 +11,20 @@ use crate::{config::Config, server::Server};
 /// Each system: what it is called in the script, and what it shows.
 const SYSTEMS: [(&str, &str); 8] = [
     ("login", "login: name|password in one read"),
-    ("execute", "exec: the length, ok, the output (and a login in front)"),
+    (
+        "execute",
+        "exec: the length, ok, the output (and a login in front)",
+    ),
     ("counted_exec", "exec behind struct.pack('i', length)"),
     ("transfer", "a file behind its JSON header, and a receipt"),
-    ("fetch", "get NAME, the size, ok, the file and its MD5 digest"),
-    ("legality", "is this client one of ours: the HMAC of a challenge"),
+    (
+        "fetch",
+        "get NAME, the size, ok, the file and its MD5 digest",
+    ),
+    (
+        "legality",
+        "is this client one of ours: the HMAC of a challenge",
+    ),
     ("files", "log in, list, download by number"),
     ("clock", "the time, a text a tick"),
 ];
