@@ -212,7 +212,7 @@ enum Answering {
     /// It is here: the bytes, then how it ended.
     Output(Option<Bytes>, Fields),
     /// A file that is coming.
-    File(Arriving),
+    File(Box<Arriving>),
     /// Texts, until the server ends.
     Texts,
 }

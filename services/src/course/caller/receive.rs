@@ -100,12 +100,12 @@ fn arriving(caller: &mut CourseCaller, header: &Header, expected: Expected) -> A
         .with("name", &header.filename)
         .with("size", header.filesize);
     Answer {
-        body: Some(Answering::File(Arriving {
+        body: Some(Answering::File(Box::new(Arriving {
             size: header.filesize,
             hasher: Digest::hasher(),
             md5: Md5Hasher::default(),
             expected,
-        })),
+        }))),
         ..Answer::ok(details)
     }
 }
