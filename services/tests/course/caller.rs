@@ -433,8 +433,10 @@ fn files() -> Option<Dialect> {
 }
 
 fn transfer(form: TransferForm) -> Option<Dialect> {
-    let mut options = TransferOptions::default();
-    options.form = form;
+    let options = TransferOptions {
+        form,
+        ..TransferOptions::default()
+    };
     Some(Dialect::Transfer(options))
 }
 

@@ -8,7 +8,7 @@ use services::{
     login::{AnonymousLayer, Identity},
 };
 use tokio::time::{Instant, sleep, timeout};
-use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt};
 
 use crate::support::*;
 
@@ -67,9 +67,10 @@ async fn a_peer_that_is_slow_gets_the_time_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_listener_can_set_the_time_between_and_the_format() {
-    let mut options = ClockOptions::default();
-    options.every = Some(Duration::from_secs(30));
-    options.format = Some("第%Y年".to_owned());
+    let options = ClockOptions {
+        every: Some(Duration::from_secs(30)),
+        format: Some("第%Y年".to_owned()),
+    };
     let server = server(Clock::new(), options);
     let mut script = server.connect();
     let seen = ticks(&mut script, "第2024年".len(), 3).await;

@@ -25,8 +25,10 @@ use crate::support::*;
 /// Every dialect, and what a script says first.
 fn dialects() -> Vec<(Option<Dialect>, Vec<u8>)> {
     let transfer = |form| {
-        let mut options = TransferOptions::default();
-        options.form = form;
+        let options = TransferOptions {
+            form,
+            ..TransferOptions::default()
+        };
         Some(Dialect::Transfer(options))
     };
     let request = |object: serde_json::Value| counted(object.to_string());

@@ -280,8 +280,10 @@ async fn svc_c23_output_is_transcoded_before_it_is_counted() {
         (Encoding::Utf8, utf8.as_bytes()),
         (Encoding::Raw, &raw),
     ] {
-        let mut options = ExecOptions::default();
-        options.encoding = encoding;
+        let options = ExecOptions {
+            encoding,
+            ..ExecOptions::default()
+        };
         let server = Running::new(parts.everybody(&[Right::Exec]), Dialect::Exec(options));
         let mut script = server.connect();
         script.send("echo 你好".as_bytes()).await;
@@ -290,8 +292,10 @@ async fn svc_c23_output_is_transcoded_before_it_is_counted() {
         script.sees(output).await;
     }
     // A command that came in GBK is read in it.
-    let mut options = ExecOptions::default();
-    options.encoding = Encoding::Gbk;
+    let options = ExecOptions {
+        encoding: Encoding::Gbk,
+        ..ExecOptions::default()
+    };
     let server = Running::new(parts.everybody(&[Right::Exec]), Dialect::Exec(options));
     let mut script = server.connect();
     script.send(b"echo \x81\x7c").await;
@@ -305,8 +309,10 @@ async fn svc_c23_output_is_transcoded_before_it_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn standard_error_can_be_left_out() {
     let (parts, _) = server();
-    let mut options = ExecOptions::default();
-    options.drop_stderr = true;
+    let options = ExecOptions {
+        drop_stderr: true,
+        ..ExecOptions::default()
+    };
     let server = Running::new(parts.everybody(&[Right::Exec]), Dialect::Exec(options));
     let mut script = server.connect();
     script.send(b"head").await;

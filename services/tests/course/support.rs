@@ -121,8 +121,10 @@ impl Parts {
 
 /// Commands in this form, in UTF-8.
 pub(crate) fn exec(form: ExecForm) -> Dialect {
-    let mut options = ExecOptions::default();
-    options.form = form;
+    let options = ExecOptions {
+        form,
+        ..ExecOptions::default()
+    };
     Dialect::Exec(options)
 }
 

@@ -13,9 +13,10 @@ use tokio::io::AsyncWriteExt;
 use crate::{common::noise, support::*};
 
 fn options(form: TransferForm) -> TransferOptions {
-    let mut options = TransferOptions::default();
-    options.form = form;
-    options
+    TransferOptions {
+        form,
+        ..TransferOptions::default()
+    }
 }
 
 fn server(parts: &Parts, form: TransferForm) -> Running {
@@ -240,11 +241,14 @@ async fn a_body_that_is_cut_off_is_not_stored() {
 #[tokio::test]
 async fn keys_can_be_called_otherwise() {
     let parts = Parts::new();
-    let mut options = options(REPLY);
-    options.keys = Keys {
+    let keys = Keys {
         filename: "file_name".to_owned(),
         filesize: "file_size".to_owned(),
         md5: "MD5".to_owned(),
+    };
+    let options = TransferOptions {
+        keys,
+        ..options(REPLY)
     };
     let stack = parts.everybody(&[Right::Read, Right::Write]);
     let mut script = Running::new(stack, Dialect::Transfer(options)).connect();
