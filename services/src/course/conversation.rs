@@ -89,7 +89,7 @@ where
     /// Asks the service.
     pub(super) async fn ask(&mut self, verb: Verb, arguments: Fields) -> Response {
         let request = self.request(verb, arguments, Body::none());
-        dialect::call(&mut self.service, request).await.await
+        answered(&mut self.service, request).await
     }
 
     /// Asks the service and has `take` see to the response. Meanwhile one message is read ahead, so
@@ -111,7 +111,7 @@ where
             ahead,
             ..
         } = self;
-        let answer = async { take(dialect::call(service, request).await.await).await };
+        let answer = async { take(answered(service, request).await).await };
         tokio::select! {
             biased;
             taken = answer => taken,
@@ -136,7 +136,7 @@ where
             service,
             ..
         } = self;
-        let answer = async { dialect::call(service, request).await.await };
+        let answer = answered(service, request);
         tokio::join!(answer, feed(connection))
     }
 
@@ -162,6 +162,17 @@ where
     pub(super) fn into_connection(self) -> Connection<Io, BoxFraming> {
         self.connection
     }
+}
+
+/// Asks a service. There is a response, and its body comes to an end, whatever goes wrong.
+async fn answered<S>(service: &mut S, request: Request) -> Response
+where
+    S: Service<Request, Response = Response>,
+    S::Error: Into<BoxError>,
+{
+    let mut response = dialect::call(service, request).await.await;
+    response.body = dialect::catch_panics(response.body);
+    response
 }
 
 /// Reads one message ahead and tells the session when no more can come. Never ready; cancel safe.

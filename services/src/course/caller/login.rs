@@ -43,7 +43,10 @@ pub(super) async fn as_text(
     let answer = caller.receive().await?;
     match String::from_utf8_lossy(&answer).trim() {
         WELCOME => Ok(admitted(caller, name)),
-        WRONG => Ok(Status::new(Code::WRONG_CREDENTIALS, WRONG).into()),
+        WRONG => {
+            caller.at_login = true;
+            Ok(Status::new(Code::WRONG_CREDENTIALS, WRONG).into())
+        }
         other => Err(CourseError::Nonsense(format!(
             "{:?}, which is neither {WELCOME} nor {WRONG}",
             crate::escape::escaped(other).limit(256)
@@ -75,6 +78,7 @@ pub(super) async fn as_object(
 fn admitted(caller: &mut CourseCaller, name: String) -> Answer {
     let details = account(&name);
     caller.account = Some(name);
+    caller.at_login = false;
     Answer::ok(details)
 }
 

@@ -26,6 +26,8 @@ pub struct CourseCaller {
     dialect: Option<Dialect>,
     /// Who has logged in on this connection.
     account: Option<String>,
+    /// The server waits for a name and a password, as far as we know.
+    at_login: bool,
     /// An answer is being read, or was left unread.
     busy: bool,
     /// Nothing more can be asked on this connection.
@@ -41,6 +43,7 @@ impl CourseCaller {
         let io: Box<dyn Io> = Box::new(io);
         Ok(Self {
             connection: Connection::new(io, framings::text()?),
+            at_login: dialect.is_none(),
             dialect,
             account: None,
             busy: false,
@@ -106,6 +109,15 @@ impl CourseCaller {
             (verb, Some(Dialect::Files(keys))) if *verb == Verb::LIST => {
                 receive::list(self, &keys).await?
             }
+            (verb, Some(Dialect::Clock(_)))
+                if *verb == Verb::CLOCK
+                    && (arguments.get::<f64>("every") != Ok(None)
+                        || arguments.get::<String>("format") != Ok(None)) =>
+            {
+                let sentence =
+                    "this dialect has no words for the time between ticks and the format";
+                Status::new(Code::UNSUPPORTED, sentence).into()
+            }
             (verb, Some(Dialect::Clock(_))) if *verb == Verb::CLOCK => Answer {
                 body: Some(Answering::Texts),
                 ..Answer::ok(Fields::new())
@@ -119,7 +131,8 @@ impl CourseCaller {
 
     /// Says good-bye where the dialect has a word for it, and closes the connection.
     pub async fn leave(mut self) {
-        if self.is_open() && matches!(self.dialect, None | Some(Dialect::Exec(_))) {
+        // Behind a login it would be a command.
+        if self.is_open() && self.at_login {
             self.speak_text();
             // Whoever has left already need not be told.
             let _ = self.send(super::login::LEAVE).await;
