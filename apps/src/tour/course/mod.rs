@@ -1,5 +1,7 @@
 //! The systems of the course, each on loopback with a Python script on the other end.
 
+mod beside;
+
 use std::{fs, io::Write, path::Path, process::Stdio};
 
 use anyhow::Context;
@@ -37,6 +39,8 @@ const PEERS: &str = include_str!("peers.py");
 
 /// Goes through all systems; false if one of them is not as it should be.
 pub async fn run() -> anyhow::Result<bool> {
+    println!("sticky packets: two sends, one read");
+    let mut right = beside::sticky().await?;
     let has_python = Command::new("python3")
         .arg("--version")
         .stdout(Stdio::null())
@@ -45,8 +49,8 @@ pub async fn run() -> anyhow::Result<bool> {
         .await
         .is_ok_and(|status| status.success());
     if !has_python {
-        println!("there is no python3 here, and the scripts of the course need one");
-        return Ok(true);
+        println!("\nthere is no python3 here, and the scripts of the course need one");
+        return Ok(right);
     }
     let folder = tempfile::tempdir().context("cannot create a folder for the tour")?;
     let config = configure(folder.path())?;
@@ -60,13 +64,19 @@ pub async fn run() -> anyhow::Result<bool> {
     }));
     let script = folder.path().join("peers.py");
     fs::write(&script, PEERS)?;
-    let mut right = true;
     for (((system, title), address), announcement) in
         SYSTEMS.iter().zip(addresses).zip(announcements)
     {
         println!("\n{title}\n{announcement}");
-        right &= talk(&script, system, &address).await?;
+        let Address::Tcp(address) = address else {
+            anyhow::bail!("{address} is no TCP address");
+        };
+        right &= converse(&script, system, address.port()).await?;
     }
+    println!("\nchat over UDP: a datagram a message");
+    right &= beside::chat(&script).await?;
+    println!("\ntalk: lines both ways, and an end");
+    right &= beside::talk(&script).await?;
     let _ = stop.send(());
     server.await.context("the server failed")?;
     Ok(right)
@@ -89,14 +99,11 @@ fn configure(folder: &Path) -> anyhow::Result<Config> {
 }
 
 /// Runs one script, which says what passes.
-async fn talk(script: &Path, system: &str, address: &Address) -> anyhow::Result<bool> {
-    let Address::Tcp(address) = address else {
-        anyhow::bail!("{address} is no TCP address");
-    };
+async fn converse(script: &Path, system: &str, port: u16) -> anyhow::Result<bool> {
     let status = Command::new("python3")
         .arg(script)
         .arg(system)
-        .arg(address.port().to_string())
+        .arg(port.to_string())
         .env("PYTHONIOENCODING", "utf-8")
         .kill_on_drop(true)
         .status()

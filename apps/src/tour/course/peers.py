@@ -131,4 +131,13 @@ def chat():
         print("  ◀", show(udp.recvfrom(1024)[0]))
 
 
+def talk():
+    wire = Wire()
+    for line in ("hello\n", "good-bye\n"):
+        wire.send(line.encode())
+        wire.recv()
+    wire.socket.shutdown(socket.SHUT_WR)
+    check(wire.recv() == b"", "the other side did not end")
+
+
 globals()[system]()
