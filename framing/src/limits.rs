@@ -152,6 +152,7 @@ impl Limits {
     }
 
     /// The largest frame, in bytes.
+    #[inline]
     pub fn largest(&self) -> usize {
         self.max_frame
     }
@@ -205,9 +206,15 @@ impl Limits {
         if length == 0 {
             self.admit_empty()?;
         } else {
-            self.empty_run = 0;
+            self.saw_content();
         }
         Ok(length as usize)
+    }
+
+    /// Notes a frame that is not empty, where its length was compared already.
+    #[inline]
+    pub(crate) fn saw_content(&mut self) {
+        self.empty_run = 0;
     }
 
     fn admit_empty(&mut self) -> Result<(), FrameError> {

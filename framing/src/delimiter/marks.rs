@@ -92,6 +92,14 @@ impl Marks {
         }
     }
 
+    /// The mark, if there is one of one byte.
+    pub(super) fn byte(&self) -> Option<u8> {
+        match self.search {
+            Search::Byte(mark) => Some(mark),
+            _ => None,
+        }
+    }
+
     /// The mark we write.
     pub(super) fn written(&self) -> &Bytes {
         &self.marks[0]

@@ -30,10 +30,11 @@ impl StructHeader {
         };
         // Whatever is not plainly right is left to the long way, which says what is wrong.
         let body = usize::try_from(length).ok()?;
-        if body > self.limits.largest() || body > rest.len() {
+        if body == 0 || body > self.limits.largest() || body > rest.len() {
             return None;
         }
-        let end = 4 + self.limits.admit(length).ok()?;
+        self.limits.saw_content();
+        let end = 4 + body;
         Some(Step::Frame {
             payload: 4..end,
             consumed: end,
