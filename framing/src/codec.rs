@@ -61,11 +61,10 @@ impl<F: Framing> FramingCodec<F> {
     }
 
     fn next(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, io::Error> {
-        match self
-            .decoding
-            .next(&mut self.framing, src, &mut self.out)
-            .map_err(Error::from)?
-        {
+        let received = self.decoding.next(&mut self.framing, src, &mut self.out);
+        // The buffer is somebody else's.
+        self.decoding.settle(src);
+        match received.map_err(Error::from)? {
             Received::Frame(frame) => Ok(Some(frame)),
             Received::Need(_) | Received::End => Ok(None),
         }

@@ -129,7 +129,7 @@ impl<F: fmt::Debug> fmt::Debug for Machine<F> {
         f.debug_struct("Machine")
             .field("framing", &self.framing)
             .field("decoding", &self.decoding)
-            .field("unread", &self.input.len())
+            .field("unread", &(self.input.len() - self.decoding.ahead()))
             .field("out", &self.out)
             .finish_non_exhaustive()
     }
@@ -149,12 +149,14 @@ impl<F: Framing> Machine<F> {
 
     /// Appends bytes that have arrived.
     pub fn receive(&mut self, bytes: &[u8]) {
+        self.decoding.settle(&mut self.input);
         self.input.extend_from_slice(bytes);
     }
 
     /// The buffer of bytes not yet consumed, with room for a read to append to. Nothing else may
     /// be done to it.
     pub fn read_buffer(&mut self) -> &mut BytesMut {
+        self.decoding.settle(&mut self.input);
         // What has arrived already is a fair measure of what may be reserved next, so a frame of
         // n bytes is moved log n times; and a few bytes left over do not double the buffer.
         let ahead = self.need.min(self.input.len());
@@ -221,7 +223,8 @@ impl<F: Framing> Machine<F> {
             }
         }
 
-        let mut seen = Seen(&mut self.decoding, &mut self.input, 0);
+        let at = self.decoding.ahead();
+        let mut seen = Seen(&mut self.decoding, &mut self.input, at);
         let visited = loop {
             let Seen(decoding, input, at) = &mut seen;
             let elsewhere;
@@ -280,7 +283,7 @@ impl<F: Framing> Machine<F> {
 
     /// How many bytes have arrived and are not consumed.
     pub fn unread(&self) -> usize {
-        self.input.len()
+        self.input.len() - self.decoding.ahead()
     }
 
     /// The sending side alone, as a [visitor](Self::visit) has it.
@@ -313,7 +316,7 @@ impl<F: Framing> Machine<F> {
 
     /// Whether the peer owes the rest of a frame it has begun.
     pub fn is_mid_frame(&self) -> bool {
-        !self.input.is_empty() || self.framing.is_mid_frame()
+        self.unread() > 0 || self.framing.is_mid_frame()
     }
 
     /// Puts another framing in the place of this one, from the next byte on; see [`Unread`] for
@@ -362,17 +365,21 @@ impl<F: Framing> Machine<F> {
 
     /// Makes `error` final, as one of the framing's own would be.
     pub(crate) fn poison(&mut self, error: FrameError) -> FrameError {
+        self.decoding.settle(&mut self.input);
         self.decoding.fail(error, &self.input, &mut 0)
     }
 
     /// Takes the machine apart: the framing, and the bytes received but not consumed.
-    pub fn into_parts(self) -> (F, Bytes) {
+    pub fn into_parts(mut self) -> (F, Bytes) {
+        self.decoding.settle(&mut self.input);
         (self.framing, self.input.freeze())
     }
 
     /// Gives a large buffer that holds next to nothing to the pool: a peer that stops behind a
     /// header must not keep a whole read's room.
     pub(crate) fn rest(&mut self) {
+        self.decoding.settle(&mut self.input);
+        self.out.rest();
         if self.input.len() <= FEW && self.input.capacity() > 0 {
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
@@ -383,6 +390,7 @@ impl<F: Framing> Machine<F> {
 
     /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
     pub(crate) fn wake(&mut self) -> &mut BytesMut {
+        self.decoding.settle(&mut self.input);
         if self.input.capacity() < READ_SIZE {
             pool::lend(&mut self.input);
         }

@@ -194,7 +194,10 @@ impl<F: Framing> Unpacking<F> {
             out,
             ..
         } = self;
-        match decoding.next(framing, input, out)? {
+        let received = decoding.next(framing, input, out);
+        // What is left is looked at between two frames.
+        decoding.settle(input);
+        match received? {
             Received::Frame(frame) => Ok(Some(frame)),
             // The end of a datagram is known from the start, so nothing more is waited for.
             Received::Need(_) | Received::End => Ok(None),
