@@ -1,0 +1,85 @@
+//! The bytes of a batch of requests, for each kind of server.
+
+use std::pin::Pin;
+
+use clap::ValueEnum;
+use tarpc::{ClientMessage, Request, Response, context};
+use tokio_serde::{Serializer, formats::Bincode};
+
+use crate::servers::{EchoRequest, EchoResponse};
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Speaks {
+    /// A `u32` length in front of the payload.
+    U32,
+    /// The same, and the payload begins with a tag.
+    Tagged,
+    /// tarpc's requests in bincode, each behind a `u32` length.
+    Tarpc,
+}
+
+/// What is written at once, and what comes back.
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) depth: usize,
+    /// Bytes of one answer.
+    pub(super) answer: usize,
+}
+
+impl Speaks {
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    pub(super) fn batch(self, depth: usize, payload: usize) -> anyhow::Result<Batch> {
+        let payload = vec![b'x'; payload];
+        let mut bytes = Vec::new();
+        let mut answer = 0;
+        for index in 0..depth {
+            let (request, response) = match self {
+                Self::U32 => (payload.clone(), payload.len()),
+                Self::Tagged => {
+                    let mut tagged = payload.clone();
+                    // Zero is one that is not answered.
+                    tagged.splice(..4.min(payload.len()), (index as u32 + 1).to_be_bytes());
+                    let length = tagged.len();
+                    (tagged, length)
+                }
+                Self::Tarpc => tarpc(index as u64, &payload)?,
+            };
+            bytes.extend_from_slice(&(request.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(&request);
+            answer = 4 + response;
+        }
+        Ok(Batch {
+            bytes,
+            depth,
+            answer,
+        })
+    }
+}
+
+/// A request as tarpc's own client writes it, and the length of its answer.
+fn tarpc(id: u64, payload: &[u8]) -> anyhow::Result<(Vec<u8>, usize)> {
+    let mut context = context::current();
+    context.deadline += std::time::Duration::from_secs(3600);
+    let request = ClientMessage::Request(Request {
+        context,
+        id,
+        message: EchoRequest::Echo {
+            payload: payload.to_vec(),
+        },
+    });
+    let mut format = Bincode::<ClientMessage<EchoRequest>, ClientMessage<EchoRequest>>::default();
+    let request = Pin::new(&mut format).serialize(&request)?.to_vec();
+    let response = Response {
+        request_id: id,
+        message: Ok(EchoResponse::Echo(payload.to_vec())),
+    };
+    let mut format = Bincode::<Response<EchoResponse>, Response<EchoResponse>>::default();
+    let response = Pin::new(&mut format).serialize(&response)?.len();
+    Ok((request, response))
+}
