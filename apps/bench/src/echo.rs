@@ -56,7 +56,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
                 continue;
             }
             // Waiting for its turn it costs nothing.
-            let server = Server::start(&[&kind.name()]);
+            let server = Server::start(&[kind.name()]);
             cases.push(Case::new(kind.name(), move || {
                 let server = server
                     .as_ref()

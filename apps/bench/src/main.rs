@@ -3,8 +3,10 @@
 //! One binary: each subcommand is a benchmark, and starts itself anew for what must be a process of
 //! its own (a server on one core, its client on the other).
 
+mod ack;
 mod codecs;
 mod echo;
+mod idle;
 mod load;
 mod options;
 mod pin;
@@ -25,6 +27,10 @@ fn main() -> anyhow::Result<()> {
     let (measure, run): (Measure, &[fn(&Measure, &mut Report)]) = match Options::parse().command {
         Command::Codecs(measure) => (measure, &[codecs::run]),
         Command::Echo(measure) => (measure, &[echo::run]),
+        Command::Ack(measure) => (measure, &[ack::run]),
+        Command::Idle(measure) => (measure, &[idle::run]),
+        Command::AckClient(options) => return ack::run_client(&options),
+        Command::IdleClient(options) => return idle::run_client(&options),
         Command::Serve(options) => return servers::run(&options),
         Command::Load(options) => return load::run(&options),
         _ => anyhow::bail!("not yet"),

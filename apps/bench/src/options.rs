@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{load::LoadOptions, servers::ServeOptions};
+use crate::{ack::AckClient, idle::IdleClient, load::LoadOptions, servers::ServeOptions};
 
 /// Measures Framewright beside hand-written loops and its peers, as ratios.
 ///
@@ -48,6 +48,10 @@ pub enum Command {
     /// The load generator, as a process of its own.
     #[command(hide = true)]
     Load(LoadOptions),
+    #[command(hide = true)]
+    AckClient(AckClient),
+    #[command(hide = true)]
+    IdleClient(IdleClient),
 }
 
 #[derive(Args, Clone, Debug)]

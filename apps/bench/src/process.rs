@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    process::{Resource, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 use serde::de::DeserializeOwned;
 
 /// A server in a process of its own; ended when dropped.
@@ -20,7 +23,7 @@ pub struct Server {
 
 impl Server {
     /// Starts `bench serve` with these words, and waits until it listens.
-    pub fn start(words: &[&str]) -> anyhow::Result<Self> {
+    pub fn start(words: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.arg("serve").args(words);
         Self::of(command)
@@ -98,6 +101,14 @@ pub fn resident(process: u32) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
     Ok(kibibytes.parse::<u64>()? * 1024)
+}
+
+/// Raises the number of files that this process may have open to what is allowed.
+pub fn raise_open_files() -> anyhow::Result<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(limit.current.unwrap_or(u64::MAX))
 }
 
 /// Whether a program can be found.

@@ -20,11 +20,11 @@ pub enum Speaks {
 }
 
 /// What is written at once, and what comes back.
-pub(super) struct Batch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) depth: usize,
+pub struct Batch {
+    pub bytes: Vec<u8>,
+    pub depth: usize,
     /// Bytes of one answer.
-    pub(super) answer: usize,
+    pub answer: usize,
 }
 
 impl Speaks {
@@ -34,7 +34,7 @@ impl Speaks {
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    pub(super) fn batch(self, depth: usize, payload: usize) -> anyhow::Result<Batch> {
+    pub fn batch(self, depth: usize, payload: usize) -> anyhow::Result<Batch> {
         let payload = vec![b'x'; payload];
         let mut bytes = Vec::new();
         let mut answer = 0;

@@ -101,7 +101,7 @@ impl Connection {
 }
 
 /// Echoes the whole frames in `input`; how many bytes they are.
-fn answer(input: &[u8], output: &mut Vec<u8>) -> usize {
+pub(super) fn answer(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut at = 0;
     while let Some(header) = input[at..].first_chunk() {
         let end = at + 4 + u32::from_be_bytes(*header) as usize;

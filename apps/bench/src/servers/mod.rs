@@ -2,14 +2,19 @@
 //! and prints `LISTENING <port>`.
 
 mod accept;
+mod ack;
 mod epoll;
 mod framed;
 mod ours;
+mod pooled;
 mod raw;
 mod tarpc;
 mod tokio_tower;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+};
 
 use clap::{Args, ValueEnum};
 
@@ -17,6 +22,7 @@ pub use self::tarpc::{EchoRequest, EchoResponse};
 use crate::{
     load::Speaks,
     pin::{Side, pin},
+    process,
 };
 
 #[derive(Args, Debug)]
@@ -25,6 +31,12 @@ pub struct ServeOptions {
     /// For those of ours that are told.
     #[arg(long, default_value = "struct-header")]
     pub framing: String,
+    /// Of the ack-handshake: whether frames are echoed.
+    #[arg(long)]
+    pub echo: bool,
+    /// Where the files are.
+    #[arg(long, default_value = ".")]
+    pub folder: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,6 +52,11 @@ pub enum Kind {
     Framed,
     TokioTower,
     Tarpc,
+    Pooled,
+    AckBlocking,
+    AckTokio,
+    AckOurs,
+    AckOursDyn,
 }
 
 impl Kind {
@@ -62,12 +79,20 @@ impl Kind {
 /// Serves until it is killed.
 pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
     pin(Side::Server)?;
+    process::raise_open_files()?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
     let ready = move || println!("LISTENING {port}");
-    if options.kind == Kind::Epoll {
-        ready();
-        return epoll::run(&listener);
+    match options.kind {
+        Kind::Epoll => {
+            ready();
+            return epoll::run(&listener);
+        }
+        Kind::AckBlocking => {
+            ready();
+            return ack::blocking(&listener, options.echo);
+        }
+        _ => {}
     }
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -77,7 +102,15 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         ready();
         match options.kind {
-            Kind::Epoll => Ok(()),
+            // Have served already.
+            Kind::Epoll | Kind::AckBlocking => Ok(()),
+            Kind::Pooled => accept::each(listener, pooled::echo).await,
+            Kind::AckTokio if options.echo => {
+                accept::each(listener, |stream| ack::by_hand(stream, true)).await
+            }
+            Kind::AckTokio => accept::each(listener, |stream| ack::by_hand(stream, false)).await,
+            Kind::AckOurs => ack::fixed(listener, options.echo).await,
+            Kind::AckOursDyn => ack::chosen(listener).await,
             Kind::Raw => accept::each(listener, raw::copied).await,
             Kind::RawBytes => accept::each(listener, raw::counted).await,
             Kind::Framed => accept::each(listener, framed::echo).await,
