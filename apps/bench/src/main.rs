@@ -6,6 +6,8 @@
 mod ack;
 mod codecs;
 mod echo;
+mod exec;
+mod files;
 mod idle;
 mod load;
 mod options;
@@ -27,6 +29,10 @@ fn main() -> anyhow::Result<()> {
     let (measure, run): (Measure, &[fn(&Measure, &mut Report)]) = match Options::parse().command {
         Command::Codecs(measure) => (measure, &[codecs::run]),
         Command::Echo(measure) => (measure, &[echo::run]),
+        Command::Files(measure) => (measure, &[files::run]),
+        Command::Exec(measure) => (measure, &[exec::run]),
+        Command::FileClient(options) => return files::run_client(&options),
+        Command::ExecClient(options) => return exec::run_client(&options),
         Command::Ack(measure) => (measure, &[ack::run]),
         Command::Idle(measure) => (measure, &[idle::run]),
         Command::AckClient(options) => return ack::run_client(&options),

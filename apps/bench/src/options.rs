@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{ack::AckClient, idle::IdleClient, load::LoadOptions, servers::ServeOptions};
+use crate::{
+    ack::AckClient, exec::ExecClient, files::FileClient, idle::IdleClient, load::LoadOptions,
+    servers::ServeOptions,
+};
 
 /// Measures Framewright beside hand-written loops and its peers, as ratios.
 ///
@@ -50,6 +53,10 @@ pub enum Command {
     Load(LoadOptions),
     #[command(hide = true)]
     AckClient(AckClient),
+    #[command(hide = true)]
+    ExecClient(ExecClient),
+    #[command(hide = true)]
+    FileClient(FileClient),
     #[command(hide = true)]
     IdleClient(IdleClient),
 }

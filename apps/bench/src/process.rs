@@ -78,11 +78,14 @@ pub fn ask<T: DeserializeOwned>(words: &[String]) -> anyhow::Result<T> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Seconds of processor time that all threads of a process have used.
+/// Seconds of processor time that the threads a process has now have used.
 pub fn cpu(process: u32) -> anyhow::Result<f64> {
     let mut nanoseconds = 0.0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        // One that has ended meanwhile is not counted.
+        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else {
+            continue;
+        };
         let used = text.split(' ').next().unwrap_or_default();
         nanoseconds += used.parse::<f64>()?;
     }

@@ -69,8 +69,12 @@ pub fn run(measure: &Measure, report: &mut Report) {
                     let done: client::Done = process::ask(&words)?;
                     let used = process::cpu(server.id())? - before;
                     let frames = done.frames as f64;
-                    Ok(Sample::from(frames / done.seconds)
-                        .with("server us/frame", used / frames * 1e6))
+                    let sample = Sample::from(frames / done.seconds);
+                    Ok(match kind {
+                        // Its threads have ended, and with them what they have used.
+                        Kind::AckBlocking => sample,
+                        _ => sample.with("server us/frame", used / frames * 1e6),
+                    })
                 }));
             }
             if cases.len() > 1 {

@@ -4,7 +4,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub(super) async fn each<T, F>(
     listener: TcpListener,
-    serve: fn(TcpStream) -> F,
+    serve: impl Fn(TcpStream) -> F,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = T> + Send + 'static,

@@ -4,8 +4,11 @@
 mod accept;
 mod ack;
 mod epoll;
+mod files;
 mod framed;
+mod native;
 mod ours;
+mod output;
 mod pooled;
 mod raw;
 mod tarpc;
@@ -18,6 +21,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+pub use self::files::{DOWN, UP};
 pub use self::tarpc::{EchoRequest, EchoResponse};
 use crate::{
     load::Speaks,
@@ -57,6 +61,11 @@ pub enum Kind {
     AckTokio,
     AckOurs,
     AckOursDyn,
+    Native,
+    FilesCopied,
+    FilesMoved,
+    FilesTokio,
+    Output,
 }
 
 impl Kind {
@@ -92,6 +101,18 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             ready();
             return ack::blocking(&listener, options.echo);
         }
+        Kind::FilesCopied => {
+            ready();
+            return files::blocking(&listener, &options.folder, files::copied);
+        }
+        Kind::FilesMoved => {
+            ready();
+            return files::blocking(&listener, &options.folder, files::moved);
+        }
+        Kind::Output => {
+            ready();
+            return files::blocking(&listener, &options.folder, output::copied);
+        }
         _ => {}
     }
     listener.set_nonblocking(true)?;
@@ -103,7 +124,19 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
         ready();
         match options.kind {
             // Have served already.
-            Kind::Epoll | Kind::AckBlocking => Ok(()),
+            Kind::Epoll
+            | Kind::AckBlocking
+            | Kind::FilesCopied
+            | Kind::FilesMoved
+            | Kind::Output => Ok(()),
+            Kind::Native => native::run(listener, &options.framing, &options.folder).await,
+            Kind::FilesTokio => {
+                let folder = options.folder.clone();
+                accept::each(listener, move |stream| {
+                    files::tokio_copy(stream, folder.clone())
+                })
+                .await
+            }
             Kind::Pooled => accept::each(listener, pooled::echo).await,
             Kind::AckTokio if options.echo => {
                 accept::each(listener, |stream| ack::by_hand(stream, true)).await
