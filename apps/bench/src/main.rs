@@ -2,6 +2,11 @@
 //!
 //! One binary: each subcommand is a benchmark, and starts itself anew for what must be a process of
 //! its own (a server on one core, its client on the other).
+//!
+//! - `codecs/`, `echo.rs`, `files/`, `exec/`, `ack/`, `idle/`: one benchmark each, with its client.
+//! - `servers/`: all that is measured over a socket, one kind a file; `load/` puts them under load.
+//! - `rounds.rs` takes cases in turns, `stats.rs` summarises them, `pin.rs` and `process.rs` keep
+//!   processes apart, `report/` writes what came out.
 
 mod ack;
 mod codecs;
@@ -18,36 +23,79 @@ mod rounds;
 mod servers;
 mod stats;
 
+use std::fs;
+
 use clap::Parser;
 
 use self::{
     options::{Command, Measure, Options},
-    report::Report,
+    report::{Machine, Report},
 };
 
+/// Measures, and adds what it found.
+type Benchmark = fn(&Measure, &mut Report);
+
+const ALL: [Benchmark; 6] = [
+    codecs::run,
+    echo::run,
+    files::run,
+    exec::run,
+    ack::run,
+    idle::run,
+];
+
 fn main() -> anyhow::Result<()> {
-    let (measure, run): (Measure, &[fn(&Measure, &mut Report)]) = match Options::parse().command {
-        Command::Codecs(measure) => (measure, &[codecs::run]),
-        Command::Echo(measure) => (measure, &[echo::run]),
-        Command::Files(measure) => (measure, &[files::run]),
-        Command::Exec(measure) => (measure, &[exec::run]),
-        Command::FileClient(options) => return files::run_client(&options),
-        Command::ExecClient(options) => return exec::run_client(&options),
-        Command::Ack(measure) => (measure, &[ack::run]),
-        Command::Idle(measure) => (measure, &[idle::run]),
-        Command::AckClient(options) => return ack::run_client(&options),
-        Command::IdleClient(options) => return idle::run_client(&options),
-        Command::Serve(options) => return servers::run(&options),
-        Command::Load(options) => return load::run(&options),
-        _ => anyhow::bail!("not yet"),
+    let command = Options::parse().command;
+    let one = |measure, benchmark| measured(&measure, &[benchmark]).map(drop);
+    match command {
+        Command::Codecs(measure) => one(measure, codecs::run),
+        Command::Echo(measure) => one(measure, echo::run),
+        Command::Files(measure) => one(measure, files::run),
+        Command::Exec(measure) => one(measure, exec::run),
+        Command::Ack(measure) => one(measure, ack::run),
+        Command::Idle(measure) => one(measure, idle::run),
+        Command::All {
+            measure,
+            write,
+            from,
+        } => {
+            let report = match from {
+                Some(path) => serde_json::from_slice(&fs::read(path)?)?,
+                None => measured(&measure, &ALL)?,
+            };
+            if write {
+                report::write(&report)?;
+            }
+            Ok(())
+        }
+        Command::Serve(options) => servers::run(&options),
+        Command::Load(options) => load::run(&options),
+        Command::AckClient(options) => ack::run_client(&options),
+        Command::ExecClient(options) => exec::run_client(&options),
+        Command::FileClient(options) => files::run_client(&options),
+        Command::IdleClient(options) => idle::run_client(&options),
+    }
+}
+
+/// Runs benchmarks, and prints their tables.
+fn measured(measure: &Measure, benchmarks: &[Benchmark]) -> anyhow::Result<Report> {
+    let mut report = Report {
+        machine: Machine::here(measure.rounds()),
+        ..Report::default()
     };
-    let mut report = Report::default();
-    for benchmark in run {
-        benchmark(&measure, &mut report);
+    for benchmark in benchmarks {
+        let before = report.rows.len();
+        benchmark(measure, &mut report);
+        print!("{}", report::tables(&report.rows[before..]));
     }
-    print!("{}", report::tables(&report.rows));
+    for skipped in &report.skipped {
+        println!(
+            "skipped: {} {}, because {}",
+            skipped.bench, skipped.what, skipped.reason
+        );
+    }
     if let Some(path) = &measure.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+        fs::write(path, serde_json::to_vec_pretty(&report)?)?;
     }
-    Ok(())
+    Ok(report)
 }

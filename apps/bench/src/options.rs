@@ -44,6 +44,9 @@ pub enum Command {
         /// Writes docs/performance.md and its plots anew.
         #[arg(long)]
         write: bool,
+        /// Measures nothing, and takes the figures from a file of `--json`.
+        #[arg(long)]
+        from: Option<PathBuf>,
     },
     /// A server, as a process of its own.
     #[command(hide = true)]

@@ -88,6 +88,7 @@ pub fn alternate(table: &Table, rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<
             case,
             unit: table.unit.into(),
             better: table.better,
+            samples: Vec::new(),
             value: None,
             ratio: None,
             beside: BTreeMap::new(),
@@ -99,6 +100,7 @@ pub fn alternate(table: &Table, rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<
                 let own = figures(&samples);
                 row.value = Spread::of(&own);
                 row.ratio = Spread::of_ratios(&own, &limit);
+                row.samples = own;
                 let names = samples.first().map(|sample| sample.beside.clone());
                 for name in names.unwrap_or_default().into_keys() {
                     let all: Vec<f64> = samples

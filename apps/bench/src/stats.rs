@@ -1,9 +1,9 @@
 //! Summarises the samples of alternated rounds.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What rounds came to: the one in the middle, and how far the others are from it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Spread {
     pub median: f64,
     pub min: f64,

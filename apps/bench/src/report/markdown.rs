@@ -122,6 +122,7 @@ mod tests {
             case: case.into(),
             unit: "requests/s".into(),
             better: Better::More,
+            samples: Vec::new(),
             value: Some(spread(value)),
             ratio: Some(spread(ratio)),
             beside: BTreeMap::new(),

@@ -1,17 +1,21 @@
 //! What was measured, and the forms it is written in.
 
+mod goals;
+mod machine;
 mod markdown;
+mod page;
+mod plot;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub use markdown::tables;
+pub use self::{machine::Machine, markdown::tables, page::write};
 
 use crate::stats::Spread;
 
 /// Whether more or less of a figure is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Better {
     More,
@@ -19,7 +23,7 @@ pub enum Better {
 }
 
 /// One case of one table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Row {
     /// The subcommand.
     pub bench: String,
@@ -28,6 +32,8 @@ pub struct Row {
     pub case: String,
     pub unit: String,
     pub better: Better,
+    /// Of each round.
+    pub samples: Vec<f64>,
     pub value: Option<Spread>,
     /// To the table's first case, the limit.
     pub ratio: Option<Spread>,
@@ -38,16 +44,17 @@ pub struct Row {
 }
 
 /// All that one run measured.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {
+    pub machine: Machine,
     pub rows: Vec<Row>,
     pub skipped: Vec<Skipped>,
 }
 
 /// What could not be measured at all, and why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Skipped {
-    pub bench: &'static str,
+    pub bench: String,
     pub what: String,
     pub reason: String,
 }
@@ -58,22 +65,26 @@ impl Report {
     }
 
     /// Notes what could not be measured at all.
-    pub fn skip(&mut self, bench: &'static str, what: &str, reason: &str) {
+    pub fn skip(&mut self, bench: &str, what: &str, reason: &str) {
         self.skipped.push(Skipped {
-            bench,
+            bench: bench.into(),
             what: what.into(),
             reason: reason.into(),
         });
-    }
-
-    /// The ratio of a case to the limit of its table.
-    pub fn ratio(&self, bench: &str, group: &str, case: &str) -> Option<Spread> {
-        self.row(bench, group, case)?.ratio
     }
 
     pub fn row(&self, bench: &str, group: &str, case: &str) -> Option<&Row> {
         self.rows
             .iter()
             .find(|row| row.bench == bench && row.group == group && row.case == case)
+    }
+
+    /// One case of a table in relation to another, round by round.
+    pub fn between(&self, bench: &str, group: &str, case: &str, other: &str) -> Option<Spread> {
+        let (case, other) = (
+            self.row(bench, group, case)?,
+            self.row(bench, group, other)?,
+        );
+        Spread::of_ratios(&case.samples, &other.samples)
     }
 }
