@@ -6,7 +6,7 @@ use crate::{
     process::{self, Server},
     report::{Better, Report},
     rounds::{Case, Sample, Table, alternate},
-    servers::Kind,
+    servers::{Kind, missing},
 };
 
 /// Connections, requests in a batch, bytes of payload.
@@ -26,7 +26,7 @@ pub const CELLS: [(usize, usize, usize); 12] = [
 ];
 
 /// The first is the limit.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 13] = [
     Kind::Raw,
     Kind::RawBytes,
     Kind::Epoll,
@@ -38,9 +38,18 @@ const KINDS: [Kind; 11] = [
     Kind::Framed,
     Kind::TokioTower,
     Kind::Tarpc,
+    Kind::Netty,
+    Kind::Twisted,
 ];
 
 pub fn run(measure: &Measure, report: &mut Report) {
+    let (mut kinds, mut others) = (Vec::new(), Vec::new());
+    for kind in KINDS {
+        match missing(kind) {
+            None => kinds.push(kind),
+            Some(reason) => others.push((kind, reason)),
+        }
+    }
     let cells = if measure.quick { &CELLS[4..5] } else { &CELLS };
     for &(connections, depth, payload) in cells {
         let group = format!("{connections}x{depth}x{payload}");
@@ -51,7 +60,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
             better: Better::More,
         };
         let mut cases = Vec::new();
-        for kind in KINDS {
+        for &kind in &kinds {
             if kind != Kind::Raw && !measure.wants(&group, &kind.name()) {
                 continue;
             }
@@ -77,6 +86,9 @@ pub fn run(measure: &Measure, report: &mut Report) {
         if cases.len() > 1 {
             report.extend(alternate(&table, measure.rounds(), cases));
         }
+    }
+    for (kind, reason) in others {
+        report.skip("echo", &kind.name(), reason);
     }
     report.skip(
         "echo",

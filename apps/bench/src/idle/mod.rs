@@ -14,10 +14,10 @@ use crate::{
     process::{self, Server},
     report::{Better, Report},
     rounds::{Case, Sample, Table, alternate},
-    servers::Kind,
+    servers::{Kind, missing},
 };
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 9] = [
     Kind::Pooled,
     Kind::Ours,
     Kind::OursDyn,
@@ -25,6 +25,8 @@ const KINDS: [Kind; 7] = [
     Kind::Framed,
     Kind::TokioTower,
     Kind::Tarpc,
+    Kind::Netty,
+    Kind::Twisted,
 ];
 
 pub fn run(measure: &Measure, report: &mut Report) {
@@ -38,6 +40,10 @@ pub fn run(measure: &Measure, report: &mut Report) {
     };
     let mut cases = Vec::new();
     for kind in KINDS {
+        if let Some(reason) = missing(kind) {
+            report.skip("idle", &kind.name(), reason);
+            continue;
+        }
         if kind == Kind::Pooled || measure.wants(&group, &kind.name()) {
             cases.push(Case::new(kind.name(), move || one(kind, connections)));
         }

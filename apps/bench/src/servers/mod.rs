@@ -5,6 +5,7 @@ mod accept;
 mod ack;
 mod epoll;
 mod files;
+mod foreign;
 mod framed;
 mod native;
 mod ours;
@@ -22,6 +23,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 pub use self::files::{DOWN, UP};
+pub use self::foreign::missing;
 pub use self::tarpc::{EchoRequest, EchoResponse};
 use crate::{
     load::Speaks,
@@ -56,6 +58,8 @@ pub enum Kind {
     Framed,
     TokioTower,
     Tarpc,
+    Twisted,
+    Netty,
     Pooled,
     AckBlocking,
     AckTokio,
@@ -89,6 +93,11 @@ impl Kind {
 pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
     pin(Side::Server)?;
     process::raise_open_files()?;
+    match options.kind {
+        Kind::Twisted => return Err(foreign::become_twisted().into()),
+        Kind::Netty => return Err(foreign::become_netty().into()),
+        _ => {}
+    }
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
     let ready = move || println!("LISTENING {port}");
@@ -124,7 +133,9 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
         ready();
         match options.kind {
             // Have served already.
-            Kind::Epoll
+            Kind::Twisted
+            | Kind::Netty
+            | Kind::Epoll
             | Kind::AckBlocking
             | Kind::FilesCopied
             | Kind::FilesMoved
