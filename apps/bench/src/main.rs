@@ -23,7 +23,7 @@ mod rounds;
 mod servers;
 mod stats;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use clap::Parser;
 
@@ -59,9 +59,9 @@ fn main() -> anyhow::Result<()> {
             write,
             from,
         } => {
-            let report = match from {
-                Some(path) => serde_json::from_slice(&fs::read(path)?)?,
-                None => measured(&measure, &ALL)?,
+            let report = match &*from {
+                [] => measured(&measure, &ALL)?,
+                from => read(from)?,
             };
             if write {
                 report::write(&report)?;
@@ -75,6 +75,22 @@ fn main() -> anyhow::Result<()> {
         Command::FileClient(options) => files::run_client(&options),
         Command::IdleClient(options) => idle::run_client(&options),
     }
+}
+
+/// Puts together what parts of a run have found; machine and date are those of the first.
+fn read(files: &[PathBuf]) -> anyhow::Result<Report> {
+    let mut whole: Option<Report> = None;
+    for file in files {
+        let part: Report = serde_json::from_slice(&fs::read(file)?)?;
+        match &mut whole {
+            None => whole = Some(part),
+            Some(whole) => {
+                whole.rows.extend(part.rows);
+                whole.skipped.extend(part.skipped);
+            }
+        }
+    }
+    Ok(whole.unwrap_or_default())
 }
 
 /// Runs benchmarks, and prints their tables.

@@ -44,9 +44,9 @@ pub enum Command {
         /// Writes docs/performance.md and its plots anew.
         #[arg(long)]
         write: bool,
-        /// Measures nothing, and takes the figures from a file of `--json`.
-        #[arg(long)]
-        from: Option<PathBuf>,
+        /// Measures nothing, and takes the figures from files of `--json`.
+        #[arg(long, value_delimiter = ',')]
+        from: Vec<PathBuf>,
     },
     /// A server, as a process of its own.
     #[command(hide = true)]

@@ -59,6 +59,8 @@ impl<'a> Case<'a> {
 /// Every second round goes backwards. A case that fails is left out of the further rounds, and its
 /// row says why.
 pub fn alternate(table: &Table, rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<Row> {
+    // A whole run takes a while, and tables are printed when a benchmark is through.
+    eprintln!("{}: {}", table.bench, table.group);
     let mut samples: Vec<Result<Vec<Sample>, String>> = vec![Ok(Vec::new()); cases.len()];
     for round in 0..rounds.max(1) {
         let mut order: Vec<usize> = (0..cases.len()).collect();

@@ -27,6 +27,9 @@ public class Netty {
                             public void channelReadComplete(ChannelHandlerContext context) {
                                 context.flush();
                             }
+                            public void exceptionCaught(ChannelHandlerContext context, Throwable reset) {
+                                context.close();
+                            }
                         });
                 }
             });

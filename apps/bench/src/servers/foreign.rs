@@ -13,16 +13,32 @@ use crate::process::is_installed;
 const TWISTED: &str = include_str!("twisted.py");
 const NETTY: &str = include_str!("Netty.java");
 
-/// Where Debian has the parts of Netty, and one of them.
-const JARS: &str = "/usr/share/java/*";
-const JAR: &str = "/usr/share/java/netty-codec.jar";
+/// Where Debian has Netty, and the parts of it that an echo needs.
+const JARS: &str = "/usr/share/java";
+const PARTS: [&str; 6] = [
+    "buffer",
+    "codec",
+    "common",
+    "handler",
+    "resolver",
+    "transport",
+];
+
+/// Those parts, as `java` wants them.
+fn class_path() -> String {
+    PARTS
+        .map(|part| format!("{JARS}/netty-{part}.jar"))
+        .join(":")
+}
 
 /// Why a peer cannot be measured, if it cannot.
 pub fn missing(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Twisted if !imports_twisted() => Some("it is not installed (`python3-twisted`)"),
         Kind::Netty if !is_installed("java") => Some("there is no `java`"),
-        Kind::Netty if !Path::new(JAR).exists() => Some("it is not installed (`libnetty-java`)"),
+        Kind::Netty if !Path::new(JARS).join("netty-codec.jar").exists() => {
+            Some("it is not installed (`libnetty-java`)")
+        }
         _ => None,
     }
 }
@@ -48,5 +64,8 @@ pub(super) fn become_netty() -> io::Error {
     if let Err(error) = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, NETTY)) {
         return error;
     }
-    Command::new("java").args(["-cp", JARS]).arg(file).exec()
+    Command::new("java")
+        .args(["-cp", &class_path()])
+        .arg(file)
+        .exec()
 }
