@@ -3,8 +3,10 @@
 use std::pin::Pin;
 
 use clap::ValueEnum;
-use tarpc::{ClientMessage, Request, Response, context};
-use tokio_serde::{Serializer, formats::Bincode};
+use tarpc::{
+    ClientMessage, Request, Response, context,
+    tokio_serde::{Serializer, formats::Bincode},
+};
 
 use crate::servers::{EchoRequest, EchoResponse};
 
@@ -82,4 +84,32 @@ fn tarpc(id: u64, payload: &[u8]) -> anyhow::Result<(Vec<u8>, usize)> {
     let mut format = Bincode::<Response<EchoResponse>, Response<EchoResponse>>::default();
     let response = Pin::new(&mut format).serialize(&response)?.len();
     Ok((request, response))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_has_as_many_requests_as_it_is_deep() {
+        let batch = Speaks::U32.batch(3, 5).unwrap();
+        assert_eq!(batch.bytes, b"\0\0\0\x05xxxxx".repeat(3));
+        assert_eq!((batch.depth, batch.answer), (3, 9));
+    }
+
+    #[test]
+    fn each_tag_stands_once_and_none_is_zero() {
+        let batch = Speaks::Tagged.batch(64, 64).unwrap();
+        let tags: HashSet<&[u8]> = batch.bytes.chunks(68).map(|frame| &frame[4..8]).collect();
+        assert_eq!(tags.len(), 64);
+        assert!(!tags.contains(&[0; 4][..]));
+    }
+
+    #[test]
+    fn tarpc_answers_all_requests_with_as_many_bytes() {
+        let lengths: HashSet<usize> = (0..64).map(|id| tarpc(id, &[0; 64]).unwrap().1).collect();
+        assert_eq!(lengths.len(), 1);
+    }
 }

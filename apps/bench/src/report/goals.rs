@@ -48,10 +48,15 @@ impl Check {
             Bound::AtLeast(bound) => ("≥", bound),
             Bound::AtMost(bound) => ("≤", bound),
         };
-        let figure = self
-            .figure
-            .map_or_else(|| "not measured".to_owned(), number);
-        format!("{}: {figure} ({sign} {})", self.what, number(bound))
+        match self.figure {
+            Some(figure) => format!(
+                "{}: {} ({sign} {})",
+                self.what,
+                number(figure),
+                number(bound)
+            ),
+            None => format!("{}: not measured", self.what),
+        }
     }
 }
 

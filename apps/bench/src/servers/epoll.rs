@@ -114,3 +114,17 @@ pub(super) fn answer(input: &[u8], output: &mut Vec<u8>) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_frames_are_answered_and_the_rest_waits() {
+        let mut output = Vec::new();
+        let input = b"\0\0\0\x02hi\0\0\0\0\0\0\0\x05hel";
+        assert_eq!(answer(input, &mut output), 10);
+        assert_eq!(output, b"\0\0\0\x02hi\0\0\0\0");
+        assert_eq!(answer(b"\0\0", &mut output), 0);
+    }
+}
