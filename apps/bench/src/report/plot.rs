@@ -15,6 +15,7 @@ const LEFT: f64 = 50.0;
 const TOP: f64 = 60.0;
 const BAR: f64 = 12.0;
 const GAP: f64 = 16.0;
+const LETTER: f64 = 6.2;
 
 /// A group of bars, one for each case; some may be missing.
 pub(super) struct Group {
@@ -24,8 +25,19 @@ pub(super) struct Group {
 
 /// Bars above `most` are cut, and say how high they are.
 pub(super) fn bars(title: &str, cases: &[&str], groups: &[Group], most: f64) -> String {
-    let width_of_group = BAR * cases.len() as f64 + GAP;
-    let width = (LEFT + width_of_group * groups.len() as f64 + GAP).max(560.0);
+    let bars_of_group = BAR * cases.len() as f64;
+    let longest = groups.iter().flat_map(|group| group.label.split(", "));
+    let longest = longest.map(|line| line.chars().count()).max();
+    let width_of_group = bars_of_group.max(LETTER * longest.unwrap_or_default() as f64) + GAP;
+    let legend: f64 = cases
+        .iter()
+        .map(|case| 34.0 + LETTER * case.chars().count() as f64)
+        .sum();
+    let width = LEFT
+        + (width_of_group * groups.len() as f64)
+            .max(legend)
+            .max(440.0)
+        + GAP;
     let bottom = TOP + HEIGHT;
     let y = |value: f64| bottom - HEIGHT * (value / most).clamp(0.0, 1.0);
     let mut svg = String::new();
@@ -35,7 +47,7 @@ pub(super) fn bars(title: &str, cases: &[&str], groups: &[Group], most: f64) -> 
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {:.0}" font-family="sans-serif" font-size="11" fill="#888888">
 <title>{title}</title>
 <text x="{LEFT}" y="18" font-size="14">{title}</text>"##,
-        bottom + 45.0,
+        bottom + 50.0,
         title = escaped(title),
     );
     let mut x = LEFT;
@@ -46,7 +58,7 @@ pub(super) fn bars(title: &str, cases: &[&str], groups: &[Group], most: f64) -> 
             r##"<rect x="{x:.1}" y="30" width="10" height="10" fill="{colour}"/><text x="{:.1}" y="39">{case}</text>"##,
             x + 14.0
         );
-        x += 34.0 + 6.2 * case.chars().count() as f64;
+        x += 34.0 + LETTER * case.chars().count() as f64;
     }
     let step = if most > 4.0 {
         most / 4.0
@@ -68,7 +80,8 @@ pub(super) fn bars(title: &str, cases: &[&str], groups: &[Group], most: f64) -> 
         tick += step;
     }
     for (index, group) in groups.iter().enumerate() {
-        let start = LEFT + GAP / 2.0 + width_of_group * index as f64;
+        let middle = LEFT + width_of_group * (index as f64 + 0.5);
+        let start = middle - bars_of_group / 2.0;
         for (place, bar) in group.bars.iter().enumerate() {
             let Some(bar) = bar else { continue };
             let (x, colour) = (start + BAR * place as f64, COLOURS[place % COLOURS.len()]);
@@ -100,13 +113,14 @@ pub(super) fn bars(title: &str, cases: &[&str], groups: &[Group], most: f64) -> 
                 );
             }
         }
-        let _ = writeln!(
-            svg,
-            r##"<text x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"##,
-            start + BAR * cases.len() as f64 / 2.0,
-            bottom + 16.0,
-            escaped(&group.label)
-        );
+        for (line, part) in group.label.split(", ").enumerate() {
+            let _ = writeln!(
+                svg,
+                r##"<text x="{middle:.1}" y="{:.1}" text-anchor="middle">{}</text>"##,
+                bottom + 16.0 + 13.0 * line as f64,
+                escaped(part)
+            );
+        }
     }
     let _ = writeln!(
         svg,
