@@ -1,0 +1,95 @@
+//! Our decoders, by each of the ways they can be used.
+
+use std::{hint::black_box, ops::ControlFlow};
+
+use framing::{BoxFraming, FrameError, Framing, Machine, Outbox, Received, Registry, Step};
+
+use super::decode::Decode;
+
+/// A framing as a config file gives it.
+pub(super) fn boxed(text: &str) -> Result<BoxFraming, FrameError> {
+    Ok(Registry::default().parse(text)?.make())
+}
+
+/// `Machine::next_frame`.
+pub(super) struct Owned<F>(Machine<F>);
+
+impl<F: Framing> Owned<F> {
+    pub(super) fn new(framing: F) -> Self {
+        Self(Machine::new(framing))
+    }
+}
+
+impl<F: Framing> Decode for Owned<F> {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.receive(bytes);
+    }
+
+    fn drain(&mut self) -> usize {
+        let mut frames = 0;
+        while let Ok(Received::Frame(frame)) = self.0.next_frame() {
+            black_box(frame);
+            frames += 1;
+        }
+        frames
+    }
+}
+
+/// `Machine::visit`.
+pub(super) struct Lent<F>(pub(super) Machine<F>);
+
+impl<F: Framing> Decode for Lent<F> {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.receive(bytes);
+    }
+
+    fn drain(&mut self) -> usize {
+        let mut frames = 0;
+        let visited = self.0.visit(|frame, _| {
+            black_box(frame);
+            frames += 1;
+            ControlFlow::Continue(())
+        });
+        if visited.is_err() { 0 } else { frames }
+    }
+}
+
+/// `Framing::decode` in a loop of one's own: what the machine costs is the difference.
+pub(super) struct Bare<F> {
+    framing: F,
+    buffer: Vec<u8>,
+    out: Outbox,
+}
+
+impl<F: Framing> Bare<F> {
+    pub(super) fn new(framing: F) -> Self {
+        Self {
+            framing,
+            buffer: Vec::new(),
+            out: Outbox::new(),
+        }
+    }
+}
+
+impl<F: Framing> Decode for Bare<F> {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn drain(&mut self) -> usize {
+        let (mut frames, mut at) = (0, 0);
+        while let Ok(step) = self.framing.decode(&mut self.buffer[at..], &mut self.out) {
+            match step {
+                Step::Frame { payload, consumed } => {
+                    black_box(&self.buffer[at..][payload]);
+                    at += consumed;
+                    frames += 1;
+                }
+                Step::Consumed(count) => at += count,
+                _ => break,
+            }
+        }
+        self.buffer.drain(..at);
+        frames
+    }
+}

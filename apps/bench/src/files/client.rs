@@ -1,0 +1,176 @@
+//! Fetches or stores a file, and throws away what it gets.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
+use framing::{Connection, Registry};
+use futures_util::SinkExt;
+use services::{client::Client, files::FileName};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::PIECE;
+use crate::{
+    pin::{Side, pin},
+    servers::{DOWN, UP},
+};
+
+#[derive(Args, Debug)]
+pub struct FileClient {
+    way: Way,
+    #[arg(long)]
+    port: u16,
+    #[arg(long)]
+    size: u64,
+    /// Speaks the native dialect.
+    #[arg(long)]
+    ours: bool,
+    #[arg(long, default_value = "struct-header")]
+    framing: String,
+    /// Counts the bytes of the chunks, and does not digest them.
+    #[arg(long)]
+    bare: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    Down,
+    Up,
+}
+
+impl Way {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// Prints how many seconds it took.
+pub fn run(options: &FileClient) -> anyhow::Result<()> {
+    pin(Side::Client)?;
+    let start = Instant::now();
+    if options.ours {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(ours(options))?;
+    } else {
+        by_hand(options)?;
+    }
+    println!("{}", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn address(options: &FileClient) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))
+}
+
+fn by_hand(options: &FileClient) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address(options))?;
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![b'x'; PIECE];
+    match options.way {
+        Way::Down => {
+            stream.write_all(b"d")?;
+            let mut come = 0;
+            loop {
+                let count = stream.read(&mut buffer)?;
+                if count == 0 {
+                    break;
+                }
+                come += count as u64;
+            }
+            ensure!(come == options.size, "{come} bytes came");
+        }
+        Way::Up => {
+            stream.write_all(b"u")?;
+            for _ in 0..options.size / PIECE as u64 {
+                stream.write_all(&buffer)?;
+            }
+            stream.shutdown(Shutdown::Write)?;
+            stream.read_exact(&mut [0])?;
+        }
+    }
+    Ok(())
+}
+
+async fn ours(options: &FileClient) -> anyhow::Result<()> {
+    let stream = tokio::net::TcpStream::connect(address(options)).await?;
+    stream.set_nodelay(true)?;
+    let framing = Registry::default().parse(&options.framing)?.make();
+    if options.bare {
+        return bare(Connection::new(stream, framing), options.size).await;
+    }
+    let mut client = Client::new(stream, framing)?;
+    match options.way {
+        Way::Down => {
+            let name: FileName = DOWN.parse()?;
+            let mut download = client.get(&name).await?;
+            let mut come = 0;
+            while let Some(bytes) = download.read().await? {
+                come += bytes.len() as u64;
+            }
+            ensure!(come == options.size, "{come} bytes came");
+        }
+        Way::Up => {
+            let name: FileName = UP.parse()?;
+            let content = Content(options.size);
+            client.put(&name, Some(options.size), true, content).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The dialect by hand: a chunk begins with `d`, the end with a point.
+async fn bare<F: framing::Framing>(
+    mut connection: Connection<tokio::net::TcpStream, F>,
+    size: u64,
+) -> anyhow::Result<()> {
+    let request = format!(r#"{{"verb":"get","args":{{"name":"{DOWN}"}}}}"#);
+    connection.send(request.into()).await?;
+    let (mut come, mut ended) = (0, false);
+    connection
+        .visit(|frame, _| match frame.first() {
+            Some(b'd') => {
+                come += frame.len() as u64 - 1;
+                ControlFlow::Continue(())
+            }
+            Some(b'{') => ControlFlow::Continue(()),
+            first => {
+                ended = first == Some(&b'.');
+                ControlFlow::Break(())
+            }
+        })
+        .await?;
+    ensure!(ended && come == size, "{come} bytes came");
+    Ok(())
+}
+
+/// So many bytes, all the same.
+struct Content(u64);
+
+impl AsyncRead for Content {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+        while self.0 > 0 && buffer.remaining() > 0 {
+            let count = PIECE.len().min(buffer.remaining()) as u64;
+            let count = count.min(self.0);
+            buffer.put_slice(&PIECE[..count as usize]);
+            self.0 -= count;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

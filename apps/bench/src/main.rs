@@ -1,0 +1,117 @@
+//! Measures Framewright beside hand-written loops and its peers.
+//!
+//! One binary: each subcommand is a benchmark, and starts itself anew for what must be a process of
+//! its own (a server on one core, its client on the other).
+//!
+//! - `codecs/`, `echo.rs`, `files/`, `exec/`, `ack/`, `idle/`: one benchmark each, with its client.
+//! - `servers/`: all that is measured over a socket, one kind a file; `load/` puts them under load.
+//! - `rounds.rs` takes cases in turns, `stats.rs` summarises them, `pin.rs` and `process.rs` keep
+//!   processes apart, `report/` writes what came out.
+
+mod ack;
+mod codecs;
+mod echo;
+mod exec;
+mod files;
+mod idle;
+mod load;
+mod options;
+mod pin;
+mod process;
+mod report;
+mod rounds;
+mod servers;
+mod stats;
+
+use std::{fs, path::PathBuf};
+
+use clap::Parser;
+
+use self::{
+    options::{Command, Measure, Options},
+    report::{Machine, Report},
+};
+
+/// Measures, and adds what it found.
+type Benchmark = fn(&Measure, &mut Report);
+
+const ALL: [Benchmark; 6] = [
+    codecs::run,
+    echo::run,
+    files::run,
+    exec::run,
+    ack::run,
+    idle::run,
+];
+
+fn main() -> anyhow::Result<()> {
+    let command = Options::parse().command;
+    let one = |measure, benchmark| measured(&measure, &[benchmark]).map(drop);
+    match command {
+        Command::Codecs(measure) => one(measure, codecs::run),
+        Command::Echo(measure) => one(measure, echo::run),
+        Command::Files(measure) => one(measure, files::run),
+        Command::Exec(measure) => one(measure, exec::run),
+        Command::Ack(measure) => one(measure, ack::run),
+        Command::Idle(measure) => one(measure, idle::run),
+        Command::All {
+            measure,
+            write,
+            from,
+        } => {
+            let report = match &*from {
+                [] => measured(&measure, &ALL)?,
+                from => read(from)?,
+            };
+            if write {
+                report::write(&report)?;
+            }
+            Ok(())
+        }
+        Command::Serve(options) => servers::run(&options),
+        Command::Load(options) => load::run(&options),
+        Command::AckClient(options) => ack::run_client(&options),
+        Command::ExecClient(options) => exec::run_client(&options),
+        Command::FileClient(options) => files::run_client(&options),
+        Command::IdleClient(options) => idle::run_client(&options),
+    }
+}
+
+/// Puts together what parts of a run have found; machine and date are those of the first.
+fn read(files: &[PathBuf]) -> anyhow::Result<Report> {
+    let mut whole: Option<Report> = None;
+    for file in files {
+        let part: Report = serde_json::from_slice(&fs::read(file)?)?;
+        match &mut whole {
+            None => whole = Some(part),
+            Some(whole) => {
+                whole.rows.extend(part.rows);
+                whole.skipped.extend(part.skipped);
+            }
+        }
+    }
+    Ok(whole.unwrap_or_default())
+}
+
+/// Runs benchmarks, and prints their tables.
+fn measured(measure: &Measure, benchmarks: &[Benchmark]) -> anyhow::Result<Report> {
+    let mut report = Report {
+        machine: Machine::here(measure.rounds()),
+        ..Report::default()
+    };
+    for benchmark in benchmarks {
+        let before = report.rows.len();
+        benchmark(measure, &mut report);
+        print!("{}", report::tables(&report.rows[before..]));
+    }
+    for skipped in &report.skipped {
+        println!(
+            "skipped: {} {}, because {}",
+            skipped.bench, skipped.what, skipped.reason
+        );
+    }
+    if let Some(path) = &measure.json {
+        fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+    }
+    Ok(report)
+}

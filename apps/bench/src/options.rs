@@ -1,0 +1,135 @@
+//! What the command line says.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    ack::AckClient, exec::ExecClient, files::FileClient, idle::IdleClient, load::LoadOptions,
+    servers::ServeOptions,
+};
+
+/// Measures Framewright beside hand-written loops and its peers, as ratios.
+///
+/// Every case is measured in alternated rounds; what is printed are the medians, with the least and
+/// the most. Build it with `--release`.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Example: bench echo --only ours,raw --rounds 9 --seconds 2"
+)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Decodes and encodes in memory.
+    Codecs(Measure),
+    /// Echoes frames over loopback, twelve combinations of connections, depth and payload.
+    Echo(Measure),
+    /// Moves a file up and down.
+    Files(Measure),
+    /// Runs commands, and has one write much.
+    Exec(Measure),
+    /// The ack-handshake, which waits for its peer.
+    Ack(Measure),
+    /// Counts the memory of idle connections.
+    Idle(Measure),
+    /// All of them.
+    All {
+        #[command(flatten)]
+        measure: Measure,
+        /// Writes docs/performance.md and its plots anew.
+        #[arg(long)]
+        write: bool,
+        /// Measures nothing, and takes the figures from files of `--json`.
+        #[arg(long, value_delimiter = ',')]
+        from: Vec<PathBuf>,
+    },
+    /// A server, as a process of its own.
+    #[command(hide = true)]
+    Serve(ServeOptions),
+    /// The load generator, as a process of its own.
+    #[command(hide = true)]
+    Load(LoadOptions),
+    #[command(hide = true)]
+    AckClient(AckClient),
+    #[command(hide = true)]
+    ExecClient(ExecClient),
+    #[command(hide = true)]
+    FileClient(FileClient),
+    #[command(hide = true)]
+    IdleClient(IdleClient),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Measure {
+    /// Alternated rounds.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds that one round of one case takes.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// A glance: few cases, one short round. For trying out, not for figures.
+    #[arg(long)]
+    pub quick: bool,
+    /// Only cases and tables whose names contain one of these words (the limit is always there).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Writes all figures to this file.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}
+
+impl Measure {
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
+    }
+
+    /// How long one round of one case is, if nobody says otherwise.
+    pub fn round(&self, usual: f64) -> Duration {
+        let quick = if self.quick { usual / 20.0 } else { usual };
+        Duration::from_secs_f64(self.seconds.unwrap_or(quick).clamp(0.001, 3600.0))
+    }
+
+    /// Whether the table, or a case in it, is wanted.
+    pub fn wants(&self, group: &str, case: &str) -> bool {
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|word| group.contains(&**word) || case.contains(&**word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(words: &[&str]) -> Measure {
+        let words = [&["bench", "codecs"], words].concat();
+        match Options::parse_from(words).command {
+            Command::Codecs(measure) => measure,
+            _ => unreachable!("codecs was asked for"),
+        }
+    }
+
+    #[test]
+    fn only_takes_tables_and_cases() {
+        let some = measure(&["--only", "lent,ours"]);
+        assert!(some.wants("decode lent, 64 B", "memchr"));
+        assert!(some.wants("encode", "ours static"));
+        assert!(!some.wants("encode", "Vec"));
+        assert!(measure(&[]).wants("encode", "Vec"));
+    }
+
+    #[test]
+    fn what_is_said_goes_before_quick() {
+        let quick = measure(&["--quick", "--rounds", "3"]);
+        assert_eq!(quick.rounds(), 3);
+        assert_eq!(quick.round(1.0), Duration::from_millis(50));
+        assert_eq!(measure(&["--seconds", "2"]).round(1.0).as_secs(), 2);
+    }
+}
