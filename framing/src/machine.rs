@@ -391,6 +391,7 @@ impl<F: Framing> Machine<F> {
     /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
     pub(crate) fn wake(&mut self) -> &mut BytesMut {
         self.decoding.settle(&mut self.input);
+        self.out.wake();
         if self.input.capacity() < READ_SIZE {
             pool::lend(&mut self.input);
         }

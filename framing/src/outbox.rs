@@ -7,6 +7,8 @@ use std::{collections::VecDeque, fmt, io::IoSlice, mem, time::Instant};
 
 use bytes::{Buf, Bytes};
 
+use crate::pool;
+
 /// Up to this many bytes a copy costs less than one more segment in a vectored write.
 const COPY_LIMIT: usize = 4096;
 
@@ -120,8 +122,18 @@ impl Outbox {
     /// Lets go of buffers that hold nothing, because nothing may be written for a while.
     pub(crate) fn rest(&mut self) {
         if self.is_empty() {
-            self.tail = Vec::new();
+            if self.tail.capacity() > 0 {
+                pool::give_back_out(mem::take(&mut self.tail));
+            }
             self.segments = VecDeque::new();
+        }
+    }
+
+    /// Makes room for what will be written soon: a buffer that has grown already spares half a dozen
+    /// allocations to each batch of answers.
+    pub(crate) fn wake(&mut self) {
+        if self.tail.capacity() == 0 {
+            self.tail = pool::lend_out();
         }
     }
 

@@ -8,12 +8,12 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use framing::{
-    Connection, Error, FramingFactory, Limits, StructHeader, StructHeaderOptions,
+    AckHandshake, Connection, Error, FramingFactory, Limits, StructHeader, StructHeaderOptions,
     client::{Client, ClientError, Connect, dial},
     serve::{
         Address, BoxError, Drain, Listener, Memory, Peer, Pipeline, PipelineOptions, Tcp, Unix,
@@ -636,4 +636,32 @@ async fn a_file_where_a_socket_should_be_is_left_alone() {
     drop(second);
     assert!(!socket.exists());
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// With Nagle's algorithm on, a one-way frame waits until the peer's system has acknowledged the one
+/// before, and that waits for 40 ms: 25 frames a second. It must be off wherever we open a socket.
+#[tokio::test]
+async fn one_way_frames_over_the_ack_handshake_do_not_wait_for_delayed_acknowledgements() {
+    const FRAMES: u32 = 200;
+    let mut listener = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr();
+    let receiving = tokio::spawn(async move {
+        let (io, _) = listener.accept().await;
+        let mut connection = Connection::new(io, AckHandshake::default());
+        for _ in 0..FRAMES {
+            assert_eq!(connection.next().await.unwrap().unwrap().len(), 64);
+        }
+    });
+    let mut sending = Connection::new(dial(&address).await.unwrap(), AckHandshake::default());
+    let begun = Instant::now();
+    for _ in 0..FRAMES {
+        sending.send(vec![b'x'; 64].into()).await.unwrap();
+    }
+    receiving.await.unwrap();
+    // In the trap it would be eight seconds; otherwise it is a few milliseconds on an idle machine.
+    let took = begun.elapsed();
+    assert!(
+        took < Duration::from_secs(4),
+        "{FRAMES} frames took {took:?}"
+    );
 }
