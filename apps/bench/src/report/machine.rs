@@ -53,15 +53,33 @@ impl Machine {
         Self {
             processor: field("/proc/cpuinfo", "model name"),
             cores: crate::pin::cores().map_or(0, |cores| cores.len()),
-            memory: field("/proc/meminfo", "MemTotal"),
+            memory: gibibytes(&field("/proc/meminfo", "MemTotal")),
             kernel: first(read("/proc/sys/kernel/osrelease")),
             compiler: says("rustc", &["--version"]),
-            commit: says("git", &["describe", "--always", "--dirty", "--abbrev=10"]),
+            commit: says(
+                "git",
+                &[
+                    "-C",
+                    env!("CARGO_MANIFEST_DIR"),
+                    "describe",
+                    "--always",
+                    "--dirty",
+                    "--abbrev=10",
+                ],
+            ),
             date: date(SystemTime::now()),
             load: first(read("/proc/loadavg")),
             rounds,
             packages: packages(include_str!("../../Cargo.lock")),
         }
+    }
+}
+
+/// Of kibibytes, as the kernel writes them.
+fn gibibytes(text: &str) -> String {
+    match text.trim_end_matches(" kB").parse::<f64>() {
+        Ok(kibibytes) => format!("{:.1} GiB", kibibytes / f64::from(1 << 20)),
+        Err(_) => text.to_owned(),
     }
 }
 

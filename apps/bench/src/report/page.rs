@@ -59,6 +59,13 @@ fn figures(report: &Report) -> String {
         machine.rounds,
         machine.packages.join(", "),
     );
+    if machine.load.parse::<f64>().is_ok_and(|load| load > 0.5) {
+        let _ = writeln!(
+            text,
+            "**The machine did other things at the same time**, so these figures are a sketch: the \
+             spreads tell how rough a one.\n"
+        );
+    }
     let _ = writeln!(
         text,
         "## The goals\n\n| # | goal | figure (bound) | |\n|--:|---|---|---|"
