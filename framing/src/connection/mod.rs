@@ -358,6 +358,7 @@ fn is_owed<F: Framing>(machine: &Machine<F>) -> bool {
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Stream for Connection<Io, F> {
     type Item = Result<Bytes, Error>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = self.as_mut().poll_item(cx);
         self.settle_pinned();
@@ -383,6 +384,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         ready
     }
 
+    #[inline]
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
         if self.failed {
             return Err(self.sending_failed());

@@ -12,12 +12,47 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{BATCH, Connection, MOST_WAITING, SLOT, is_owed, send::poll_write_out, settle};
-use crate::{Error, ErrorKind, Framing, Received};
+use super::{
+    BATCH, Connection, MOST_WAITING, SLOT, budget::Share, clock::Clock, is_owed,
+    send::poll_write_out, settle,
+};
+use crate::{Error, ErrorKind, Framing, Machine, Received};
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// The stream's next item.
+    #[inline(always)]
     pub(super) fn poll_item(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        // The short way of nearly every frame: it is whole, and nobody else is concerned.
+        if self.found.is_none()
+            && self.halves.is_none()
+            && self.batch < BATCH
+            && !self.ended
+            && self.slot.is_empty()
+        {
+            let this = self.as_mut().project();
+            match this.machine.next_frame() {
+                Ok(Received::Frame(frame)) => {
+                    note_frame(this.machine, this.clock, this.share);
+                    *this.batch += 1;
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Err(error) if error.is_recoverable() => {
+                    *this.batch += 1;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                // Asked once more, it says the same.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.poll_item_any(cx)
+    }
+
+    /// The same in any state.
+    #[inline(never)]
+    fn poll_item_any(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
@@ -110,12 +145,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             let mut this = self.as_mut().project();
             match this.machine.next_frame() {
                 Ok(Received::Frame(frame)) => {
-                    if let Some(clock) = this.clock {
-                        clock.frame_ended(this.machine.unread());
-                    }
-                    if let Some(share) = this.share {
-                        share.frame_ended();
-                    }
+                    note_frame(this.machine, this.clock, this.share);
                     return Poll::Ready(Ok(Some(frame)));
                 }
                 Ok(Received::End) => return Poll::Ready(Ok(None)),
@@ -245,5 +275,20 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             result?;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Tells the limits that a frame is whole.
+#[inline]
+fn note_frame<F: Framing>(
+    machine: &Machine<F>,
+    clock: &mut Option<Box<Clock>>,
+    share: &mut Option<Share>,
+) {
+    if let Some(clock) = clock {
+        clock.frame_ended(machine.unread());
+    }
+    if let Some(share) = share {
+        share.frame_ended();
     }
 }

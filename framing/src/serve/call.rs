@@ -44,18 +44,21 @@ impl fmt::Display for Failure {
 }
 
 /// Calls a service that is ready, and polls its response for the first time in `place`.
+#[inline]
 pub(super) fn call_in_place<S: Service<Bytes>>(
     service: &mut S,
     frame: Bytes,
     mut place: Pin<&mut Option<S::Future>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<<S::Future as Future>::Output, Failure>> {
-    match catch_unwind(AssertUnwindSafe(|| service.call(frame))) {
-        Ok(future) => {
-            place.set(Some(future));
-            poll_in_place(place, cx)
-        }
-        Err(_) => Poll::Ready(Err(Failure::Panicked)),
+    let called = AssertUnwindSafe(|| {
+        place.set(Some(service.call(frame)));
+        place.as_mut().as_pin_mut().map(|future| future.poll(cx))
+    });
+    // One guard for both. The future is dropped after a panic and never polled again.
+    match catch_unwind(called) {
+        Ok(Some(polled)) => polled.map(Ok),
+        Ok(None) | Err(_) => Poll::Ready(Err(Failure::Panicked)),
     }
 }
 

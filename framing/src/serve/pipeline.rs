@@ -268,83 +268,103 @@ where
             let Some(response) = this.response.take() else {
                 continue;
             };
-            match this.transport.as_mut().start_send(response) {
-                // The transport is as it was, so there is room for saying why.
-                Err(Error::Frame(error)) if error.kind() == crate::ErrorKind::Unencodable => {
-                    let answer = (this.options.on_failure)(Failure::Unencodable(error));
-                    this.transport.as_mut().start_send(answer)?;
-                }
-                sent => sent?,
-            }
+            send(this.transport.as_mut(), this.options, response)?;
         }
     }
 
-    /// Reads a request and begins to answer it. Pending when nothing can or may be read.
+    /// Reads requests and begins to answer them. Those whose answers are there at once, with nothing
+    /// in front of them, are done with here, one after the other. Pending when nothing can or may be
+    /// read.
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        let this = self.project();
-        if this.response.is_some()
-            || this
-                .options
-                .are_reached(this.waiting.len(), *this.waiting_bytes)
-        {
-            return Poll::Pending;
-        }
-        if this.request.is_none() {
-            if *this.closing {
+        let mut this = self.project();
+        loop {
+            if this.response.is_some()
+                || this
+                    .options
+                    .are_reached(this.waiting.len(), *this.waiting_bytes)
+            {
                 return Poll::Pending;
             }
-            match ready!(this.transport.poll_next(cx)) {
-                Some(Ok(frame)) => *this.request = Some(frame),
-                Some(Err(Error::Frame(error))) if error.is_recoverable() => {
-                    let failed = State::Done(Some(Err(Failure::Unreadable(error))));
-                    this.waiting.push_back(Waiting {
-                        state: failed,
-                        bytes: 0,
-                    });
-                    return Poll::Ready(Ok(()));
-                }
-                // Who waits for an answer is not idle.
-                Some(Err(Error::Idle(_))) if !this.waiting.is_empty() => {
-                    return Poll::Ready(Ok(()));
-                }
-                Some(Err(error)) => {
-                    *this.closing = true;
-                    *this.ended = true;
-                    *this.error = Some(error.into());
-                    return Poll::Ready(Ok(()));
-                }
-                None => {
-                    *this.closing = true;
-                    *this.ended = true;
-                    return Poll::Ready(Ok(()));
+            let frame = match this.request.take() {
+                Some(frame) => frame,
+                None if *this.closing => return Poll::Pending,
+                None => match ready!(this.transport.as_mut().poll_next(cx)) {
+                    Some(Ok(frame)) => frame,
+                    Some(Err(Error::Frame(error))) if error.is_recoverable() => {
+                        let failed = State::Done(Some(Err(Failure::Unreadable(error))));
+                        this.waiting.push_back(Waiting {
+                            state: failed,
+                            bytes: 0,
+                        });
+                        return Poll::Ready(Ok(()));
+                    }
+                    // Who waits for an answer is not idle.
+                    Some(Err(Error::Idle(_))) if !this.waiting.is_empty() => {
+                        return Poll::Ready(Ok(()));
+                    }
+                    Some(Err(error)) => {
+                        *this.closing = true;
+                        *this.ended = true;
+                        *this.error = Some(error.into());
+                        return Poll::Ready(Ok(()));
+                    }
+                    None => {
+                        *this.closing = true;
+                        *this.ended = true;
+                        return Poll::Ready(Ok(()));
+                    }
+                },
+            };
+            // Only now: a service that is ready may have reserved something for us, such as one of the
+            // permits of a limit, and an idle connection must not keep it from the others.
+            match this.service.poll_ready(cx) {
+                Poll::Ready(ready) => ready.map_err(Into::into)?,
+                Poll::Pending => {
+                    *this.request = Some(frame);
+                    return Poll::Pending;
                 }
             }
+            let bytes = frame.len();
+            let mut place = this.place.take().unwrap_or_else(|| Box::pin(None));
+            let polled = call_in_place(this.service, frame, place.as_mut(), cx);
+            let state = match polled {
+                Poll::Ready(result) => {
+                    place.set(None);
+                    *this.place = Some(place);
+                    if this.waiting.is_empty() {
+                        let response = this.options.answer(result);
+                        if this.transport.as_mut().poll_ready(cx)?.is_pending() {
+                            *this.response = Some(response);
+                            return Poll::Ready(Ok(()));
+                        }
+                        send(this.transport.as_mut(), this.options, response)?;
+                        continue;
+                    }
+                    State::Done(Some(result))
+                }
+                Poll::Pending => State::Running(place),
+            };
+            *this.waiting_bytes += bytes;
+            this.waiting.push_back(Waiting { state, bytes });
+            return Poll::Ready(Ok(()));
         }
-        // Only now: a service that is ready may have reserved something for us, such as one of the
-        // permits of a limit, and an idle connection must not keep it from the others.
-        ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
-        let Some(frame) = this.request.take() else {
-            return Poll::Pending;
-        };
-        let bytes = frame.len();
-        let mut place = this.place.take().unwrap_or_else(|| Box::pin(None));
-        let service = &mut *this.service;
-        let polled = call_in_place(service, frame, place.as_mut(), cx);
-        let state = match polled {
-            Poll::Ready(result) => {
-                place.set(None);
-                *this.place = Some(place);
-                if this.waiting.is_empty() {
-                    *this.response = Some(this.options.answer(result));
-                    return Poll::Ready(Ok(()));
-                }
-                State::Done(Some(result))
-            }
-            Poll::Pending => State::Running(place),
-        };
-        *this.waiting_bytes += bytes;
-        this.waiting.push_back(Waiting { state, bytes });
-        Poll::Ready(Ok(()))
+    }
+}
+
+/// Hands a response to a transport that has room; in place of one that it cannot carry, the reason.
+#[inline]
+fn send<T: Transport>(
+    mut transport: Pin<&mut T>,
+    options: &PipelineOptions,
+    response: Bytes,
+) -> Result<(), Error> {
+    match transport.as_mut().start_send(response) {
+        // The transport is as it was, so there is room for saying why.
+        Err(Error::Frame(error)) if error.kind() == crate::ErrorKind::Unencodable => {
+            let answer = (options.on_failure)(Failure::Unencodable(error));
+            transport.start_send(answer)
+        }
+        sent => sent,
     }
 }
 
