@@ -77,3 +77,28 @@ fn a_wrong_command_line_exits_with_64() {
     assert_eq!(code, Some(64), "{err}");
     assert!(err.contains("huge"), "{err}");
 }
+
+#[test]
+fn the_systems_of_the_course_say_what_passes_on_the_wire() {
+    let (code, out, err) = tour(&["--course"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("recv 10"), "the sticky packet itself: {out}");
+    if out.contains("there is no python3 here") {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    }
+    for said in [
+        "▶ b'alex|dsb'",
+        "登录成功",
+        "▶ b'ok'",
+        r"◀ b'\x04\x00\x00\x00'",
+        "▶ b'get course.txt'",
+        "one of ours",
+        r#"{"op": "get", "index": 1}"#,
+        "hello yourself",
+        "you said: good-bye",
+    ] {
+        assert!(out.contains(said), "{said}: {out}");
+    }
+    assert!(out.ends_with("everything is as it should be\n"), "{out}");
+}

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use framing::serve::BoxError;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
-
-use super::{CourseError, conversation::Conversation, framings};
-use crate::{Fields, Part, Request, Response, Verb};
+use super::{
+    CourseError,
+    conversation::{Answers, Conversation, Wire},
+    framings,
+};
+use crate::{Fields, Part, Verb};
 
 /// What is told, and how often.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +19,10 @@ pub struct ClockOptions {
 }
 
 /// Tells the time until the peer leaves.
-pub(super) async fn serve<Io, S>(
+pub(super) async fn serve<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     options: &ClockOptions,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     talk.speak(framings::text()?);
     let arguments = Fields::new()
         .with("every", options.every.map(|every| every.as_secs_f64()))

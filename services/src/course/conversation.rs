@@ -15,6 +15,19 @@ use tower_service::Service;
 use super::framings::{MOST_MESSAGE, MOST_OUTPUT};
 use crate::{Body, Fields, Request, Response, Session, Verb, dialect};
 
+/// What a conversation goes over.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Wire for Io {}
+
+/// What answers its requests.
+pub(super) trait Answers:
+    Service<Request, Response = Response, Error: Into<BoxError>>
+{
+}
+
+impl<S: Service<Request, Response = Response, Error: Into<BoxError>>> Answers for S {}
+
 /// Messages in and out, and the service that answers them.
 pub(super) struct Conversation<Io, S> {
     connection: Connection<Io, BoxFraming>,
@@ -28,12 +41,7 @@ pub(super) struct Conversation<Io, S> {
 /// The next message, the end, or an error, once it has come.
 type Ahead = Option<Result<Option<Bytes>, Error>>;
 
-impl<Io, S> Conversation<Io, S>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+impl<Io: Wire, S: Answers> Conversation<Io, S> {
     pub(super) fn new(
         connection: Connection<Io, BoxFraming>,
         session: Session,
@@ -165,25 +173,18 @@ where
 }
 
 /// Asks a service. There is a response, and its body comes to an end, whatever goes wrong.
-async fn answered<S>(service: &mut S, request: Request) -> Response
-where
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+async fn answered<S: Answers>(service: &mut S, request: Request) -> Response {
     let mut response = dialect::call(service, request).await.await;
     response.body = dialect::catch_panics(response.body);
     response
 }
 
 /// Reads one message ahead and tells the session when no more can come. Never ready; cancel safe.
-async fn attend<Io>(
+async fn attend<Io: Wire>(
     connection: &mut Connection<Io, BoxFraming>,
     session: &Session,
     ahead: &mut Ahead,
-) -> std::convert::Infallible
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-{
+) -> std::convert::Infallible {
     if ahead.is_none() {
         let message = loop {
             match next(connection).await {
@@ -201,12 +202,9 @@ where
 }
 
 /// The connection's next message. Cancel safe.
-pub(super) async fn next<Io>(
+pub(super) async fn next<Io: Wire>(
     connection: &mut Connection<Io, BoxFraming>,
-) -> Result<Option<Bytes>, Error>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<Option<Bytes>, Error> {
     poll_fn(|cx| match Pin::new(&mut *connection).poll_next(cx) {
         Poll::Ready(message) => Poll::Ready(message.transpose()),
         Poll::Pending => Poll::Pending,

@@ -1,16 +1,12 @@
 //! Commands as the scripts have them: a line in, its whole output back.
 
-use framing::serve::BoxError;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
-
 use super::{
     CourseError,
-    conversation::Conversation,
+    conversation::{Answers, Conversation, Wire},
     encoding::{Encoding, Transcoder},
     framings::{self, MOST_OUTPUT, MOST_TEXT},
 };
-use crate::{Fields, Part, Request, Response, Verb};
+use crate::{Fields, Part, Response, Verb};
 
 /// How commands and their output are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,15 +33,10 @@ pub struct ExecOptions {
 }
 
 /// Answers command after command.
-pub(super) async fn serve<Io, S>(
+pub(super) async fn serve<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     options: ExecOptions,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     talk.speak(match options.form {
         ExecForm::Announced => framings::text_then_announced()?,
         ExecForm::Counted => framings::counted()?,
@@ -62,16 +53,11 @@ where
 }
 
 /// A command's output; where there is none, the reason in one sentence.
-async fn answer<Io, S>(
+async fn answer<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     message: &[u8],
     options: ExecOptions,
-) -> Vec<u8>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Vec<u8> {
     let say = |sentence: &str| options.encoding.write(sentence);
     if message.len() > MOST_TEXT {
         return say(&format!("a command has at most {MOST_TEXT} bytes"));

@@ -1,14 +1,11 @@
 //! The exercise of the course: log in, see the files by number, upload and download.
 
 use bytes::Bytes;
-use framing::serve::BoxError;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
 
 use super::{
     CourseError,
-    conversation::Conversation,
+    conversation::{Answers, Conversation, Wire},
     framings,
     header::{self, Header, Keys},
     incoming,
@@ -16,7 +13,7 @@ use super::{
     outgoing::{self, Wanted},
     transfer::{failure, receipt},
 };
-use crate::{Code, Fields, Request, Response, Status, Verb, files::Version};
+use crate::{Code, Fields, Status, Verb, files::Version};
 
 /// The longest list that is shown.
 const MOST_FILES: usize = 100_000;
@@ -64,15 +61,10 @@ impl Operation {
 }
 
 /// Carries out what is asked for, one after the other.
-pub(super) async fn serve<Io, S>(
+pub(super) async fn serve<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     keys: &Keys,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     talk.speak(framings::counted()?);
     let mut shown: Option<Vec<Shown>> = None;
     while let Some(message) = talk.receive().await? {
@@ -120,12 +112,11 @@ where
     Ok(())
 }
 
-async fn log_in<Io, S>(talk: &mut Conversation<Io, S>, username: String, password: String) -> Bytes
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+async fn log_in<Io: Wire, S: Answers>(
+    talk: &mut Conversation<Io, S>,
+    username: String,
+    password: String,
+) -> Bytes {
     let arguments = Fields::new()
         .with("name", username)
         .with("password", password);
@@ -137,12 +128,7 @@ where
 }
 
 /// All files, in the order of their names.
-async fn list<Io, S>(talk: &mut Conversation<Io, S>) -> Result<Vec<Shown>, Status>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+async fn list<Io: Wire, S: Answers>(talk: &mut Conversation<Io, S>) -> Result<Vec<Shown>, Status> {
     let mut shown = Vec::new();
     let mut after: Option<String> = None;
     loop {
@@ -170,16 +156,11 @@ where
 }
 
 /// The file of a number in the list last shown, or in one taken now where none was.
-async fn choose<Io, S>(
+async fn choose<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     shown: &mut Option<Vec<Shown>>,
     index: u64,
-) -> Result<Wanted, Status>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<Wanted, Status> {
     let files = match shown {
         Some(files) => files,
         None => shown.insert(list(talk).await?),
@@ -202,16 +183,11 @@ where
     }
 }
 
-async fn get<Io, S>(
+async fn get<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     wanted: &Wanted,
     keys: &Keys,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     let (header, body) = match outgoing::open_digested(talk, wanted).await {
         Ok(opened) => opened,
         Err(status) => return Ok(talk.send(refusal(&status)).await?),

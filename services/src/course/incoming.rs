@@ -1,20 +1,14 @@
 //! Takes a file from the connection into the store.
 
-use framing::{
-    BoxFraming, Connection, Error, FrameError, Part as FramePart, Unread, serve::BoxError,
-};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
+use framing::{BoxFraming, Connection, Error, FrameError, Part as FramePart, Unread};
 
 use super::{
-    conversation::{Conversation, next},
+    conversation::{Answers, Conversation, Wire, next},
     exactly::Exactly,
     framings,
     header::{Header, Md5Digest, Md5Hasher},
 };
-use crate::{
-    Body, BodyError, BodySender, Code, Fields, Part, Request, Response, Status, Verb, files::Digest,
-};
+use crate::{Body, BodyError, BodySender, Code, Fields, Part, Status, Verb, files::Digest};
 
 /// Parts of a file that wait for the store.
 const WAITING_PARTS: usize = 4;
@@ -22,15 +16,10 @@ const WAITING_PARTS: usize = 4;
 /// Stores the file that comes behind `header`: how that went, and the digest of what has come.
 ///
 /// All of it is read in any case, as what follows stands behind it.
-pub(super) async fn store<Io, S>(
+pub(super) async fn store<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     header: &Header,
-) -> Result<(Status, Md5Digest), Error>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(Status, Md5Digest), Error> {
     let arguments = Fields::new()
         .with("name", &header.filename)
         .with("size", header.filesize);
@@ -44,15 +33,12 @@ where
 }
 
 /// Reads `size` bytes for whoever takes them.
-async fn feed<Io>(
+async fn feed<Io: Wire>(
     connection: &mut Connection<Io, BoxFraming>,
     sender: BodySender,
     size: u64,
     expected: Option<Md5Digest>,
-) -> Result<Md5Digest, Error>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<Md5Digest, Error> {
     connection.replace_framing(Box::new(Exactly::new(size)), Unread::CarryOn);
     let mut sender = Some(sender);
     let (mut md5, mut hasher) = (Md5Hasher::default(), Digest::hasher());

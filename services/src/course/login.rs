@@ -1,11 +1,12 @@
 //! Login as the scripts have it: `name|password` in one read, a sentence back.
 
-use framing::serve::BoxError;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
-
-use super::{CourseError, Encoding, conversation::Conversation, framings, framings::MOST_TEXT};
-use crate::{Code, Fields, Request, Response, Verb};
+use super::{
+    CourseError, Encoding,
+    conversation::{Answers, Conversation, Wire},
+    framings,
+    framings::MOST_TEXT,
+};
+use crate::{Code, Fields, Verb};
 
 /// Said to whoever has logged in.
 pub(super) const WELCOME: &str = "登录成功";
@@ -17,15 +18,10 @@ pub(super) const WRONG: &str = "用户名或者密码错误";
 pub(super) const LEAVE: &str = "good|bye";
 
 /// Asks for a name and a password until they are right. False if the peer has left, or is to leave.
-pub(super) async fn serve<Io, S>(
+pub(super) async fn serve<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     encoding: Encoding,
-) -> Result<bool, CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<bool, CourseError> {
     talk.speak(framings::text()?);
     while let Some(message) = talk.receive().await? {
         // What is no text, or too much of it, is nobody's name; it is refused as any other.

@@ -48,7 +48,7 @@ use framing::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
-use self::conversation::Conversation;
+use self::conversation::{Answers, Conversation, Wire};
 use crate::{
     BodyError, Request, Response, Session, Status,
     dialect::{self, BeforeLogin},
@@ -225,12 +225,10 @@ impl<M> CourseServer<M> {
     }
 
     /// Speaks what there is to be spoken, to the end.
-    async fn run<Io, S>(&self, talk: &mut Conversation<Io, S>) -> Result<(), CourseError>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin,
-        S: Service<Request, Response = Response>,
-        S::Error: Into<BoxError>,
-    {
+    async fn run<Io: Wire, S: Answers>(
+        &self,
+        talk: &mut Conversation<Io, S>,
+    ) -> Result<(), CourseError> {
         if self.login && !login::serve(talk, self.encoding).await? {
             return Ok(());
         }

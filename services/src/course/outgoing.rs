@@ -1,16 +1,12 @@
 //! Sends a file of the store.
 
-use framing::serve::BoxError;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
-
 use super::{
     CourseError,
-    conversation::Conversation,
+    conversation::{Answers, Conversation, Wire},
     framings,
     header::{Header, Md5Digest, Md5Hasher},
 };
-use crate::{Body, FieldError, Fields, Part, Request, Response, Status, Verb, files::Version};
+use crate::{Body, FieldError, Fields, Part, Status, Verb, files::Version};
 
 /// A file that is asked for.
 #[derive(Clone, Debug)]
@@ -31,15 +27,10 @@ impl Wanted {
 }
 
 /// A file that is there: its header, but for the digest, and its bytes.
-pub(super) async fn open<Io, S>(
+pub(super) async fn open<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     wanted: &Wanted,
-) -> Result<(Header, Version, Body), Status>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(Header, Version, Body), Status> {
     let response = talk.ask(Verb::GET, wanted.arguments()).await;
     if !response.status.is_ok() {
         return Err(response.status);
@@ -58,15 +49,10 @@ where
 }
 
 /// The same with the digest, for which the file is read once more: it stands in front of the bytes.
-pub(super) async fn open_digested<Io, S>(
+pub(super) async fn open_digested<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     wanted: &Wanted,
-) -> Result<(Header, Body), Status>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(Header, Body), Status> {
     let (header, version, mut body) = open(talk, wanted).await?;
     let mut md5 = Md5Hasher::default();
     while let Some(part) = body.next().await {
@@ -87,15 +73,10 @@ where
 
 /// Sends the bytes of a file as they are, and gives their digest. What cannot be sent to its end
 /// ends the connection: nothing else could tell the peer.
-pub(super) async fn send<Io, S>(
+pub(super) async fn send<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     mut body: Body,
-) -> Result<Md5Digest, CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<Md5Digest, CourseError> {
     talk.speak(framings::text()?);
     let mut md5 = Md5Hasher::default();
     while let Some(part) = body.next().await {

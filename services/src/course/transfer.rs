@@ -1,22 +1,19 @@
 //! One file as the scripts have it: a header with its name, size and digest, then its bytes.
 
 use bytes::Bytes;
-use framing::serve::BoxError;
 use serde_json::{Map, Value};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
 use tracing::warn;
 
 use super::{
     CourseError,
-    conversation::Conversation,
+    conversation::{Answers, Conversation, Wire},
     encoding::Encoding,
     framings::{self, MOST_TEXT},
     header::{self, Header, Keys, Md5Digest},
     incoming,
     outgoing::{self, Wanted},
 };
-use crate::{Request, Response, Status};
+use crate::Status;
 
 /// Which way files go, and what is said about them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +54,10 @@ impl Default for TransferOptions {
 }
 
 /// Moves files until the peer has no more.
-pub(super) async fn serve<Io, S>(
+pub(super) async fn serve<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     options: &TransferOptions,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     match &options.form {
         TransferForm::Upload { reply } => receive(talk, &options.keys, *reply).await,
         TransferForm::Download { file } => send(talk, &options.keys, file).await,
@@ -73,16 +65,11 @@ where
     }
 }
 
-async fn receive<Io, S>(
+async fn receive<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     keys: &Keys,
     reply: bool,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     talk.speak(framings::counted()?);
     while let Some(message) = talk.receive().await? {
         let header = header::object(&message).and_then(|object| Header::read(&object, keys));
@@ -111,16 +98,11 @@ where
     Ok(())
 }
 
-async fn send<Io, S>(
+async fn send<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     keys: &Keys,
     file: &str,
-) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+) -> Result<(), CourseError> {
     let wanted = Wanted {
         name: file.to_owned(),
         version: None,
@@ -136,12 +118,7 @@ where
     Ok(())
 }
 
-async fn answer<Io, S>(talk: &mut Conversation<Io, S>) -> Result<(), CourseError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request, Response = Response>,
-    S::Error: Into<BoxError>,
-{
+async fn answer<Io: Wire, S: Answers>(talk: &mut Conversation<Io, S>) -> Result<(), CourseError> {
     talk.speak(framings::text()?);
     while let Some(message) = talk.receive().await? {
         let name = Encoding::Utf8
