@@ -16,7 +16,7 @@ use super::{
     BATCH, Connection, MOST_WAITING, SLOT, budget::Share, clock::Clock, is_owed,
     send::poll_write_out, settle,
 };
-use crate::{Error, ErrorKind, Framing, Machine, Received};
+use crate::{Error, ErrorKind, FrameError, Framing, Machine, Received};
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// The stream's next item.
@@ -43,18 +43,18 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                     *this.batch += 1;
                     return Poll::Ready(Some(Err(error.into())));
                 }
-                // Asked once more, it says the same.
-                Ok(_) | Err(_) => {}
+                other => return self.poll_item_any(cx, Some(other)),
             }
         }
-        self.poll_item_any(cx)
+        self.poll_item_any(cx, None)
     }
 
-    /// The same in any state.
+    /// The same in any state, where `first` is what the machine has just said.
     #[inline(never)]
     fn poll_item_any(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
+        first: Option<Result<Received, FrameError>>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         if let Some(frame) = self.as_mut().project().slot.pop_front() {
             let arrived = self.as_mut().project().arrived;
@@ -77,7 +77,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             Some(None) => Poll::Ready(Ok(None)),
             Some(Some(error)) => Poll::Ready(Err(error)),
             None => match self.halves.clone() {
-                None => self.as_mut().poll_receive(cx),
+                None => self.as_mut().poll_receive_from(cx, first),
                 Some(halves) => {
                     let before = (self.machine.framing().is_ready(), self.machine.unsent());
                     halves.stream.register(cx.waker());
@@ -138,12 +138,21 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     ///
     /// `None` is the clean end; it comes again at every call, as a final error does.
     fn poll_receive(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Error>> {
+        self.poll_receive_from(cx, None)
+    }
+
+    /// The same from what the machine has just said, if it was asked already.
+    fn poll_receive_from(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
+        mut first: Option<Result<Received, FrameError>>,
     ) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             let mut this = self.as_mut().project();
-            match this.machine.next_frame() {
+            match first.take().unwrap_or_else(|| this.machine.next_frame()) {
                 Ok(Received::Frame(frame)) => {
                     note_frame(this.machine, this.clock, this.share);
                     return Poll::Ready(Ok(Some(frame)));
