@@ -1,8 +1,13 @@
-//! cargo run --example talk
-//! cargo run --example talk -- listen 127.0.0.1:9010
-//! cargo run --example talk -- to 127.0.0.1:9010
+//! cargo run --release --example talk
 //!
 //! Two people talk over TCP, line by line. Either may end it; then the next caller has a turn.
+//!
+//! In two terminals, with yourself at both ends:
+//!
+//! ```sh
+//! cargo run --release --example talk -- listen 127.0.0.1:9010
+//! cargo run --release --example talk -- to 127.0.0.1:9010
+//! ```
 
 use std::{fmt::Display, net::SocketAddr};
 

@@ -53,7 +53,7 @@ pub fn problems(config: &Config, file: Option<&Path>) -> Vec<Problem> {
         let hint = if accounts.file.exists() {
             ""
         } else {
-            "; `framed account add NAME` makes it"
+            "; `framed --config FILE account add NAME` makes it"
         };
         problems.push(Problem {
             place: place("accounts", None, "file"),

@@ -49,11 +49,15 @@ impl Server {
                 .with_context(|| format!("cannot listen on {}", listen.address))?;
             let names: Vec<_> = config.services(listen).iter().map(|s| s.as_str()).collect();
             let announcement = format!(
-                "listening on {} ({}, {}: {})",
+                "listening on {} ({}, {}: {}{})",
                 socket.local_addr(),
                 framing_name(listen),
                 listen.dialect,
-                names.join(" ")
+                names.join(" "),
+                match acceptor {
+                    Some(_) => "; hmac",
+                    None => "",
+                }
             );
             listeners.push(Bound {
                 socket,

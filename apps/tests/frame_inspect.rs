@@ -875,7 +875,7 @@ fn when_nobody_reads_the_output_it_ends_quietly() {
 #[test]
 fn what_cannot_be_is_refused() {
     let here = tempfile::tempdir().unwrap();
-    let frame = frame_support::Frame::new("tcp://127.0.0.1:1", here.path()).options(&[]);
+    let frame = frame_support::Frame::new("", here.path()).options(&[]);
     frame.run(&["inspect"]).refuses_usage("--upstream");
     frame
         .run(&["inspect", "--upstream", "127.0.0.1:1"])

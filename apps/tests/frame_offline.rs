@@ -705,7 +705,7 @@ fn bytes_come_out_of_encode_as_lines_go_in() {
 #[test]
 fn usage_errors_say_what_would_be_allowed_and_end_with_64() {
     for (arguments, told) in [
-        (&["--dialect", "course-exec", "ping"][..], "native"),
+        (&["--dialect", "klingon", "ping"][..], "native"),
         (
             &["--server", "tls://host:1", "ping"],
             "tcp://127.0.0.1:8002",
@@ -760,4 +760,20 @@ fn help_completions_and_manual_pages_are_printed() {
         assert!(ran.code == 0 && ran.stdout.contains("whoami"), "{shell}");
     }
     assert!(frame(&["--version"], "").stdout.starts_with("frame "));
+}
+
+#[test]
+fn what_is_for_a_server_is_refused_where_none_is_asked() {
+    for verb in ["decode", "encode", "framings"] {
+        for option in [
+            &["--server", "tcp://127.0.0.1:1"][..],
+            &["--user", "alice"],
+            &["--dialect", "course-exec"],
+            &["--encoding", "gbk"],
+        ] {
+            let ran = frame(&[&[verb], option].concat(), "");
+            assert_eq!(ran.code, 64, "{verb} {option:?}");
+            assert!(ran.stderr.contains(option[0]), "{}", ran.stderr);
+        }
+    }
 }

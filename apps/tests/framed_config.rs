@@ -422,7 +422,7 @@ address = "unix:UNIX"
     fs::remove_file(place.join("accounts.txt")).unwrap();
     let text = told(&check());
     assert!(
-        text.contains("line 2") && text.contains("framed account add"),
+        text.contains("line 2") && text.contains("framed --config FILE account add"),
         "{text}"
     );
 }

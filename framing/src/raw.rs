@@ -134,7 +134,8 @@ impl Framing for Raw {
     }
 
     fn set_max_frame(&mut self, bytes: usize) {
-        self.limits.set_largest(bytes);
+        // A frame of nothing would take nothing away, again and again.
+        self.limits.set_largest(bytes.max(1));
     }
 
     fn keeps_boundaries(&self) -> bool {

@@ -42,7 +42,8 @@ impl BeforeLogin {
     pub(crate) fn begin(limits: Option<Self>, session: &Session) -> Option<Sleep> {
         let limits = limits?;
         session.limit_frames(limits.frame_limit);
-        Some(sleep_until(Instant::now() + limits.deadline))
+        // Beyond any clock's range there is nothing to wait for.
+        Some(sleep_until(Instant::now().checked_add(limits.deadline)?))
     }
 }
 

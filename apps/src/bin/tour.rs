@@ -42,6 +42,9 @@ struct Arguments {
     log: Option<String>,
 }
 
+/// The smallest file in which the proxy finds the bit that it flips.
+const LEAST_TAMPERED: u64 = 2 << 20;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -52,6 +55,12 @@ async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
         }
     };
+    if arguments.tamper && arguments.size.as_u64() < LEAST_TAMPERED {
+        eprintln!(
+            "tour: --tamper needs a --size of 2MiB or more: the bit stands behind the first of them"
+        );
+        return ExitCode::from(64);
+    }
     let options = Options {
         size: arguments.size,
         tamper: arguments.tamper,

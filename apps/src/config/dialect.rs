@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use services::course;
+use services::{course, files::FileName};
 
 use super::{Listen, Service};
 
@@ -127,6 +127,18 @@ impl Dialects {
         }
     }
 
+    /// The services without which it would be of no use.
+    pub(super) fn needs(&self) -> impl Iterator<Item = Service> {
+        let main = match self.main() {
+            Some(Dialect::CourseExec | Dialect::CourseStruct) => Some(Service::Exec),
+            Some(Dialect::CourseTransfer | Dialect::CourseFiles) => Some(Service::Files),
+            Some(Dialect::CourseClock) => Some(Service::Clock),
+            Some(Dialect::Native | Dialect::CourseLogin) | None => None,
+        };
+        let login = self.begins_with_login().then_some(Service::Login);
+        main.into_iter().chain(login)
+    }
+
     /// How a login could be had, for an error that asks for an identity.
     pub(super) fn way_to_log_in(&self) -> String {
         match self.main() {
@@ -183,6 +195,24 @@ pub enum Stderr {
     Drop,
 }
 
+/// What else stands in the objects of these dialects.
+const OTHER_KEYS: [&str; 7] = [
+    "op", "status", "reason", "index", "files", "username", "password",
+];
+
+/// Each key must be told from the others.
+fn check_keys(keys: &course::Keys) -> anyhow::Result<()> {
+    let names = [&keys.filename, &keys.filesize, &keys.md5];
+    for (name, place) in names.iter().zip(1..) {
+        ensure!(!name.is_empty(), "`keys` has an empty name");
+        ensure!(
+            !names[place..].contains(name) && !OTHER_KEYS.contains(&name.as_str()),
+            "`keys` has the name `{name}` twice, or it stands for something else in this dialect"
+        );
+    }
+    Ok(())
+}
+
 impl Listen {
     /// Finds settings that the dialect does not have.
     pub(super) fn check_dialect(&self) -> anyhow::Result<()> {
@@ -205,15 +235,28 @@ impl Listen {
             ("stderr", self.stderr.is_none() || commands),
             ("reply", self.reply.is_none() || uploads),
             ("file", self.file.is_none() || downloads),
-            ("keys", self.keys.is_none() || files),
+            (
+                "keys",
+                self.keys.is_none() || files && self.form != Some(Form::Ack),
+            ),
         ];
         for (name, fits) in settings {
             ensure!(
                 fits,
                 "`{name}` does not go with the dialect {}{}",
                 self.dialect,
-                self.form.map_or("", |_| " in this form")
+                match self.form {
+                    Some(_) if name != "form" => " in this form",
+                    _ => "",
+                }
             );
+        }
+        if let Some(keys) = &self.keys {
+            check_keys(keys)?;
+        }
+        if let Some(file) = &self.file {
+            let wrong = |error| anyhow::anyhow!("`file` is no file's name: {error}");
+            FileName::existing(file).map_err(wrong)?;
         }
         ensure!(
             !downloads || self.file.is_some(),

@@ -9,7 +9,10 @@ use super::Listen;
 
 /// `hmac`: the course's check.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { secret_file = \"key\" }"
+)]
 pub struct Hmac {
     /// The file that holds the secret.
     pub secret_file: PathBuf,
@@ -20,7 +23,10 @@ pub struct Hmac {
 
 /// `hmac_mutual`: both sides prove themselves.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { secret_file = \"key\" }"
+)]
 pub struct HmacMutual {
     /// The file that holds the secret.
     pub secret_file: PathBuf,

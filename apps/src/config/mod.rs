@@ -398,6 +398,11 @@ impl Config {
         if let Some(clock) = &self.clock {
             clock.build().context("[clock]")?;
         }
+        ensure!(
+            self.limits.frame_before_login.0 >= LEAST_BEFORE_LOGIN,
+            "[limits] frame_before_login is {} bytes; a login needs {LEAST_BEFORE_LOGIN}",
+            self.limits.frame_before_login.0
+        );
         for listen in &self.listen {
             let whose = || format!("the listener on {}", listen.address);
             self.check_listener(listen).with_context(whose)?;
@@ -434,6 +439,14 @@ impl Config {
                 service.as_str()
             );
         }
+        for service in listen.dialect.needs() {
+            ensure!(
+                offered.contains(&service),
+                "the dialect {} needs the service {}, which is not offered",
+                listen.dialect,
+                service.as_str()
+            );
+        }
         let login = offered.contains(&Service::Login);
         match (&listen.identity, login) {
             (Some(_), true) => bail!("it has an `identity`, and offers `login`; only one can be"),
@@ -453,6 +466,10 @@ impl Config {
         {
             bail!("`{name}` is for tcp:// addresses only");
         }
+        ensure!(
+            matches!(listen.address, Address::Tcp(_) | Address::Unix(_)),
+            "a listener's address is tcp://ADDRESS:PORT or unix:/PATH"
+        );
         ensure!(
             listen.hmac.is_none() || listen.hmac_mutual.is_none(),
             "it has `hmac` and `hmac_mutual`; only one can be"
@@ -514,6 +531,9 @@ impl Accounts {
         self.default_rights.iter().copied().collect()
     }
 }
+
+/// The smallest frame in which every login fits, in bytes.
+const LEAST_BEFORE_LOGIN: u64 = 1024;
 
 /// The configuration without a file.
 const STANDARD: &str = r#"

@@ -169,7 +169,7 @@ impl Target {
                 if options.form != TransferForm::Ack
         );
         if args.file.is_none() && !unasked {
-            return Err(Failure::usage("which file? get NAME, or get NUMBER"));
+            return Err(Failure::usage("which file? get NAME|NUMBER"));
         }
         Ok(())
     }

@@ -274,7 +274,9 @@ fn refused(status: &Status) -> Failure {
     };
     let hint = match code {
         "not-authenticated" => Some("--user NAME logs in"),
-        "already-exists" => Some("--overwrite replaces it"),
+        "already-exists" => Some(
+            "--overwrite replaces it, where the dialect has words for that; put FILE NAME gives it another name",
+        ),
         "changed" => Some("the list is out of date: take it again"),
         "busy" => Some("try again later"),
         _ => None,

@@ -97,6 +97,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         verb => {
             // A password is asked for before signals are caught, so that Ctrl-C ends the question.
             let target = Target::new(&cli.server)?;
+            if let Verb::Get(args) = &verb {
+                target.check_name(args)?;
+            }
             in_runtime(online(verb, target, output))
         }
     }
@@ -138,7 +141,6 @@ async fn ask(
         }
         Verb::Put(args) => interrupts.unless(put::run(client, &args, output)).await?,
         Verb::Get(args) => {
-            target.check_name(&args)?;
             interrupts
                 .unless(get::run(client, &args, None, output))
                 .await?

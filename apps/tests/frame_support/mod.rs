@@ -86,7 +86,7 @@ impl Server {
 /// How to run the program.
 #[derive(Clone)]
 pub(crate) struct Frame<'a> {
-    url: &'a str,
+    server: [&'a str; 2],
     here: &'a Path,
     options: Vec<&'a str>,
     password: Option<&'a str>,
@@ -95,7 +95,7 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     pub(crate) fn new(url: &'a str, here: &'a Path) -> Self {
         Self {
-            url,
+            server: ["--server", url],
             here,
             options: vec!["--user", "alice"],
             password: Some("secret"),
@@ -113,6 +113,14 @@ impl<'a> Frame<'a> {
         self
     }
 
+    /// Where it connects; nothing for verbs that do not.
+    fn server(&self) -> &[&str] {
+        match self.server {
+            ["--server", ""] => &[],
+            _ => &self.server,
+        }
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "")
     }
@@ -120,7 +128,7 @@ impl<'a> Frame<'a> {
     pub(crate) fn run_with(&self, arguments: &[&str], stdin: impl Into<Vec<u8>>) -> Ran {
         let mut command = Command::new(cargo_bin("frame"));
         command
-            .args(["--server", self.url])
+            .args(self.server())
             .args(&self.options)
             .args(arguments)
             .current_dir(self.here)
@@ -145,7 +153,7 @@ impl<'a> Frame<'a> {
 
     pub(crate) fn spawn_with(&self, arguments: &[&str], stdin: Stdio) -> Running {
         let child = Process::new(cargo_bin("frame"))
-            .args(["--server", self.url])
+            .args(self.server())
             .args(&self.options)
             .args(arguments)
             .current_dir(self.here)

@@ -48,7 +48,7 @@ pub enum ClientError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The same of a script's server.
-    #[error("{}", escaped(&.0.to_string()).limit(1024))]
+    #[error(transparent)]
     Course(#[from] CourseError),
     /// The end of what was to come never came.
     #[error("{}", escaped(&.0.to_string()).limit(1024))]

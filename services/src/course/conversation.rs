@@ -1,6 +1,6 @@
 //! One connection with its service, as the dialects of the course see it.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, task::Poll};
 
 use bytes::Bytes;
 use framing::{
@@ -34,12 +34,38 @@ pub(super) struct Conversation<Io, S> {
     session: Session,
     service: S,
     drain: Drain,
-    /// What has been read while a request was being answered.
     ahead: Ahead,
 }
 
-/// The next message, the end, or an error, once it has come.
-type Ahead = Option<Result<Option<Bytes>, Error>>;
+/// What has been read while a request was being answered: so that the end behind it is seen.
+#[derive(Default)]
+struct Ahead {
+    messages: VecDeque<Bytes>,
+    /// Bytes in `messages`.
+    bytes: usize,
+    /// The end, or an error in its place, once it has come.
+    end: Option<Result<(), Error>>,
+}
+
+impl Ahead {
+    /// Whether more may be read: a peer that sends without end is held back.
+    fn has_room(&self) -> bool {
+        self.end.is_none() && self.bytes < MOST_MESSAGE && self.messages.len() < MOST_AHEAD
+    }
+
+    fn take(&mut self) -> Option<Result<Option<Bytes>, Error>> {
+        match self.messages.pop_front() {
+            Some(message) => {
+                self.bytes -= message.len();
+                Some(Ok(Some(message)))
+            }
+            None => Some(self.end.take()?.map(|()| None)),
+        }
+    }
+}
+
+/// How many messages are read ahead at most, and not more bytes than one may have.
+const MOST_AHEAD: usize = 16;
 
 impl<Io: Wire, S: Answers> Conversation<Io, S> {
     pub(super) fn new(
@@ -53,7 +79,7 @@ impl<Io: Wire, S: Answers> Conversation<Io, S> {
             session,
             service,
             drain,
-            ahead: None,
+            ahead: Ahead::default(),
         }
     }
 
@@ -69,16 +95,21 @@ impl<Io: Wire, S: Answers> Conversation<Io, S> {
     /// The next message, of [`MOST_MESSAGE`] bytes at most and before a login of no more than that
     /// allows; none at the peer's end, or once the server stops.
     pub(super) async fn receive(&mut self) -> Result<Option<Bytes>, Error> {
+        self.limit();
         if let Some(ahead) = self.ahead.take() {
             return ahead;
         }
-        let limit = self.session.frame_limit().min(MOST_MESSAGE);
-        self.connection.framing_mut().set_max_frame(limit);
         tokio::select! {
             biased;
             () = self.drain.requested() => Ok(None),
             message = next(&mut self.connection) => message,
         }
+    }
+
+    /// Limits what the peer may send. Answers may be longer, so it is set anew before each read.
+    fn limit(&mut self) {
+        let limit = self.session.frame_limit().min(MOST_MESSAGE);
+        self.connection.framing_mut().set_max_frame(limit);
     }
 
     /// Sends a message, whatever ours may have, and waits until it is on its way.
@@ -100,7 +131,7 @@ impl<Io: Wire, S: Answers> Conversation<Io, S> {
         answered(&mut self.service, request).await
     }
 
-    /// Asks the service and has `take` see to the response. Meanwhile one message is read ahead, so
+    /// Asks the service and has `take` see to the response. Meanwhile a few messages are read ahead, so
     /// that it is noticed when the peer leaves.
     pub(super) async fn ask_attended<T, W>(
         &mut self,
@@ -111,6 +142,7 @@ impl<Io: Wire, S: Answers> Conversation<Io, S> {
     where
         W: Future<Output = T>,
     {
+        self.limit();
         let request = self.request(verb, arguments, Body::none());
         let Self {
             connection,
@@ -148,11 +180,33 @@ impl<Io: Wire, S: Answers> Conversation<Io, S> {
         tokio::join!(answer, feed(connection))
     }
 
-    /// The next part of a response's body, while one message is read ahead.
+    /// The next part of a response's body, for a peer who has nothing more to say: what it sends all
+    /// the same is thrown away, and its end is noticed.
     pub(super) async fn next_part(
         &mut self,
         body: &mut Body,
     ) -> Option<Result<crate::Part, crate::BodyError>> {
+        self.limit();
+        let Self {
+            connection,
+            session,
+            ahead,
+            ..
+        } = self;
+        loop {
+            ahead.messages.clear();
+            ahead.bytes = 0;
+            tokio::select! {
+                biased;
+                part = body.next() => return part,
+                () = read_ahead(connection, session, ahead), if ahead.end.is_none() => {}
+            }
+        }
+    }
+
+    /// Does some work for the peer unless it leaves. It has nothing to say meanwhile.
+    pub(super) async fn while_there<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        self.limit();
         let Self {
             connection,
             session,
@@ -161,7 +215,8 @@ impl<Io: Wire, S: Answers> Conversation<Io, S> {
         } = self;
         tokio::select! {
             biased;
-            part = body.next() => part,
+            done = work => Some(done),
+            () = session.hung_up() => None,
             never = attend(connection, session, ahead) => match never {},
         }
     }
@@ -179,26 +234,36 @@ async fn answered<S: Answers>(service: &mut S, request: Request) -> Response {
     response
 }
 
-/// Reads one message ahead and tells the session when no more can come. Never ready; cancel safe.
+/// Reads messages ahead and tells the session when no more can come. Never ready; cancel safe.
 async fn attend<Io: Wire>(
     connection: &mut Connection<Io, BoxFraming>,
     session: &Session,
     ahead: &mut Ahead,
 ) -> std::convert::Infallible {
-    if ahead.is_none() {
-        let message = loop {
-            match next(connection).await {
-                // Who waits for an answer is not idle.
-                Err(Error::Idle(_)) => {}
-                message => break message,
-            }
-        };
-        if !matches!(message, Ok(Some(_))) {
-            session.hang_up();
-        }
-        *ahead = Some(message);
+    while ahead.has_room() {
+        read_ahead(connection, session, ahead).await;
     }
     std::future::pending().await
+}
+
+/// Reads one message ahead, or the end. Cancel safe.
+async fn read_ahead<Io: Wire>(
+    connection: &mut Connection<Io, BoxFraming>,
+    session: &Session,
+    ahead: &mut Ahead,
+) {
+    let end = match next(connection).await {
+        Ok(Some(message)) => {
+            ahead.bytes += message.len();
+            return ahead.messages.push_back(message);
+        }
+        // Who waits for an answer is not idle.
+        Err(Error::Idle(_)) => return,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    session.hang_up();
+    ahead.end = Some(end);
 }
 
 /// The connection's next message. Cancel safe.

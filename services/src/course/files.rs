@@ -188,7 +188,7 @@ async fn get<Io: Wire, S: Answers>(
     wanted: &Wanted,
     keys: &Keys,
 ) -> Result<(), CourseError> {
-    let (header, body) = match outgoing::open_digested(talk, wanted).await {
+    let (header, body) = match outgoing::open_digested(talk, wanted, false).await {
         Ok(opened) => opened,
         Err(status) => return Ok(talk.send(refusal(&status)).await?),
     };

@@ -8,24 +8,28 @@ use super::{
     framings,
     header::{Header, Md5Digest, Md5Hasher},
 };
-use crate::{Body, BodyError, BodySender, Code, Fields, Part, Status, Verb, files::Digest};
+use crate::{
+    Body, BodyError, BodySender, Code, Fields, Part, Session, Status, Verb, files::Digest,
+};
 
 /// Parts of a file that wait for the store.
 const WAITING_PARTS: usize = 4;
 
 /// Stores the file that comes behind `header`: how that went, and the digest of what has come.
 ///
-/// All of it is read in any case, as what follows stands behind it.
+/// All of it is read also when it is refused, as what follows stands behind it; not where the
+/// connection is to be closed, as for a stranger.
 pub(super) async fn store<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     header: &Header,
-) -> Result<(Status, Md5Digest), Error> {
+) -> Result<(Status, Option<Md5Digest>), Error> {
     let arguments = Fields::new()
         .with("name", &header.filename)
         .with("size", header.filesize);
     let (sender, body) = Body::channel(WAITING_PARTS);
     let (size, expected) = (header.filesize, header.md5);
-    let feed = |connection| feed(connection, sender, size, expected);
+    let session = talk.session().clone();
+    let feed = |connection| feed(connection, &session, sender, size, expected);
     let (response, fed) = talk.ask_fed(Verb::PUT, arguments, body, feed).await;
     let digest = fed?;
     talk.speak(framings::counted()?);
@@ -35,25 +39,31 @@ pub(super) async fn store<Io: Wire, S: Answers>(
 /// Reads `size` bytes for whoever takes them.
 async fn feed<Io: Wire>(
     connection: &mut Connection<Io, BoxFraming>,
+    session: &Session,
     sender: BodySender,
     size: u64,
     expected: Option<Md5Digest>,
-) -> Result<Md5Digest, Error> {
+) -> Result<Option<Md5Digest>, Error> {
     connection.replace_framing(Box::new(Exactly::new(size)), Unread::CarryOn);
     let mut sender = Some(sender);
     let (mut md5, mut hasher) = (Md5Hasher::default(), Digest::hasher());
-    while hasher.count() < size {
+    let mut left = size;
+    while left > 0 {
         // Dropping the sender on an error tells the store that the rest is lost.
         let Some(bytes) = next(connection).await? else {
             return Err(FrameError::truncated(FramePart::Body, 0, None).into());
         };
-        md5.update(&bytes);
-        hasher.update(&bytes);
-        if let Some(to) = &mut sender
-            && to.send(Part::Data(bytes)).await.is_err()
-        {
-            // It has been refused already; the rest is in the way of what comes behind it.
-            sender = None;
+        left -= bytes.len() as u64;
+        if let Some(to) = &mut sender {
+            md5.update(&bytes);
+            hasher.update(&bytes);
+            if to.send(Part::Data(bytes)).await.is_err() {
+                // It has been refused already; the rest is in the way of what comes behind it.
+                sender = None;
+            }
+        }
+        if sender.is_none() && session.is_closing() {
+            return Ok(None);
         }
     }
     let md5 = md5.digest();
@@ -70,5 +80,5 @@ async fn feed<Io: Wire>(
             let _ = to.start_send(end);
         }
     }
-    Ok(md5)
+    Ok(Some(md5))
 }

@@ -6,7 +6,7 @@ use super::{
     framings,
     header::{Header, Md5Digest, Md5Hasher},
 };
-use crate::{Body, FieldError, Fields, Part, Status, Verb, files::Version};
+use crate::{Body, BodyError, Code, FieldError, Fields, Part, Status, Verb, files::Version};
 
 /// A file that is asked for.
 #[derive(Clone, Debug)]
@@ -49,26 +49,40 @@ pub(super) async fn open<Io: Wire, S: Answers>(
 }
 
 /// The same with the digest, for which the file is read once more: it stands in front of the bytes.
+///
+/// That is given up when the peer leaves, if it is `silent`: what others send meanwhile cannot be read
+/// ahead, as a file may stand behind it.
 pub(super) async fn open_digested<Io: Wire, S: Answers>(
     talk: &mut Conversation<Io, S>,
     wanted: &Wanted,
+    silent: bool,
 ) -> Result<(Header, Body), Status> {
-    let (header, version, mut body) = open(talk, wanted).await?;
-    let mut md5 = Md5Hasher::default();
-    while let Some(part) = body.next().await {
-        match part {
-            Ok(Part::Data(bytes)) => md5.update(&bytes),
-            Ok(_) => {}
-            Err(error) => return Err(Status::new(crate::Code::INTERNAL, error.to_string())),
-        }
-    }
+    let (header, version, body) = open(talk, wanted).await?;
+    let md5 = if silent {
+        let gone = Status::new(Code::from_static("cancelled"), "the client is gone");
+        talk.while_there(digest(body)).await.ok_or(gone)?
+    } else {
+        digest(body).await
+    };
+    let md5 = md5.map_err(|error| Status::new(Code::INTERNAL, error.to_string()))?;
     let same = Wanted {
         name: header.filename,
         version: Some(version),
     };
     let (mut header, _, body) = open(talk, &same).await?;
-    header.md5 = Some(md5.digest());
+    header.md5 = Some(md5);
     Ok((header, body))
+}
+
+/// The digest of all that comes.
+async fn digest(mut body: Body) -> Result<Md5Digest, BodyError> {
+    let mut md5 = Md5Hasher::default();
+    while let Some(part) = body.next().await {
+        if let Part::Data(bytes) = part? {
+            md5.update(&bytes);
+        }
+    }
+    Ok(md5.digest())
 }
 
 /// Sends the bytes of a file as they are, and gives their digest. What cannot be sent to its end

@@ -107,7 +107,7 @@ async fn send<Io: Wire, S: Answers>(
         name: file.to_owned(),
         version: None,
     };
-    let (header, body) = outgoing::open_digested(talk, &wanted)
+    let (header, body) = outgoing::open_digested(talk, &wanted, true)
         .await
         .map_err(CourseError::Refused)?;
     talk.speak(framings::counted()?);
@@ -150,13 +150,18 @@ async fn answer<Io: Wire, S: Answers>(talk: &mut Conversation<Io, S>) -> Result<
 }
 
 /// What is said of a file that was to be stored.
-pub(super) fn receipt(status: &Status, header: &Header, md5: Md5Digest, keys: &Keys) -> Bytes {
+pub(super) fn receipt(
+    status: &Status,
+    header: &Header,
+    md5: Option<Md5Digest>,
+    keys: &Keys,
+) -> Bytes {
     if !status.is_ok() {
         return failure(&status.to_string());
     }
     let mut object = Map::from_iter([("status".to_owned(), "ok".into())]);
     let stored = Header {
-        md5: Some(md5),
+        md5,
         ..header.clone()
     };
     stored.write(keys, &mut object);
