@@ -675,3 +675,93 @@ fn a_command_line_that_is_wrong_exits_with_64() {
         assert!(!output.stdout.is_empty(), "{words:?}");
     }
 }
+
+#[test]
+fn what_contradicts_a_dialect_of_the_course_is_refused() {
+    let guest = "identity = { name = \"guest\", rights = [\"exec\", \"read\"] }";
+    let files = "[accounts]\nfile = \"a\"\n[files]\nroot = \"f\"\n[exec]\nallow = []\n";
+    for (line, reason) in [
+        (
+            "dialect = \"course-exec\"\nservices = []",
+            "needs the service exec",
+        ),
+        (
+            "dialect = \"course-clock\"\nservices = []",
+            "needs the service clock",
+        ),
+        (
+            "dialect = \"course-exec\"\nframing = \"lines\"",
+            "a framing of its own",
+        ),
+        (
+            "dialect = \"course-exec\"\nform = \"both\"",
+            "`form` does not go with",
+        ),
+        (
+            "dialect = \"course-exec\"\nservices = [\"files\"]",
+            "no words for files",
+        ),
+        (
+            "dialect = \"course-struct\"\nreply = true",
+            "`reply` does not go with",
+        ),
+        (
+            "dialect = [\"course-login\", \"course-exec\"]",
+            "needs the service login",
+        ),
+        (
+            "dialect = [\"course-exec\", \"course-login\"]",
+            "course-login and one of",
+        ),
+        (
+            "dialect = [\"course-login\", \"course-files\"]",
+            "stands alone",
+        ),
+        (
+            "dialect = \"course-transfer\"\nform = \"download\"",
+            "needs `file`",
+        ),
+        (
+            "dialect = \"course-transfer\"\nform = \"download\"\nfile = \"../x\"",
+            "`file` is no file's name",
+        ),
+        (
+            "dialect = \"course-files\"\nkeys = { filename = \"op\" }",
+            "`op`",
+        ),
+        (
+            "dialect = \"course-files\"\nkeys = { filename = \"md5\" }",
+            "`md5`",
+        ),
+        (
+            "dialect = \"course-files\"\nkeys = { md5 = \"\" }",
+            "an empty name",
+        ),
+        ("hmac = \"key\"", "secret_file"),
+        (
+            "hmac = { secret_file = \"k\" }\nhmac_mutual = { secret_file = \"k\" }",
+            "only one",
+        ),
+    ] {
+        let text = format!("{files}[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n{guest}\n{line}\n");
+        let output = Place::new(&text).run(["--check"], "");
+        assert!(!output.status.success(), "{line}");
+        assert!(told(&output).contains(reason), "{line}: {}", told(&output));
+    }
+    let udp = format!("[[listen]]\naddress = \"udp://127.0.0.1:1\"\n{guest}\n");
+    let output = Place::new(&udp).run(["--check"], "");
+    assert!(
+        told(&output).contains("tcp://ADDRESS:PORT"),
+        "{}",
+        told(&output)
+    );
+    let small = format!(
+        "[limits]\nframe_before_login = 0\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n{guest}\n"
+    );
+    let output = Place::new(&small).run(["--check"], "");
+    assert!(
+        told(&output).contains("frame_before_login"),
+        "{}",
+        told(&output)
+    );
+}

@@ -172,3 +172,17 @@ async fn a_request_may_choose() {
         assert!(body.next().await.is_none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn svc_f1_a_peer_that_leaves_behind_a_word_does_not_keep_its_place() {
+    let clock = Clock::new().every(Duration::from_secs(3600));
+    let server = server(clock, ClockOptions::default());
+    for word in ["", "x", "xyz"] {
+        let mut script = server.connect();
+        script.take(10).await;
+        script.send(word).await;
+        let start = Instant::now();
+        let _ = script.ended().await;
+        assert!(start.elapsed() < Duration::from_secs(2), "{word:?}");
+    }
+}

@@ -8,7 +8,10 @@ use services::{
     exec::{Limits, Script},
     login::Right,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, sleep},
+};
 
 use crate::{common::noise, support::*};
 
@@ -473,4 +476,46 @@ async fn a_login_comes_first_where_a_listener_has_both() {
     script.send(b"uname").await;
     script.sees(b"6").await;
     assert_eq!(parts.spawner.runs().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn svc_c5_a_peer_that_leaves_is_noticed_behind_what_it_has_sent() {
+    let long = Script::new().pause(Duration::from_secs(600)).stdout(OUTPUT);
+    let parts = Parts::new().program("uname", long);
+    let stack = parts.everybody(&[Right::Exec]);
+    let server = Running::new(stack, exec(ExecForm::Counted));
+    for more in [0, 1, 5] {
+        let mut script = server.connect();
+        script.send(counted("uname")).await;
+        for _ in 0..more {
+            script.send(counted("echo x")).await;
+        }
+        let start = Instant::now();
+        let _ = script.ended().await;
+        assert!(start.elapsed() < Duration::from_secs(2), "{more}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn svc_a2_a_message_that_is_read_ahead_is_no_longer_than_others() {
+    let slow = Script::new().pause(Duration::from_secs(5)).stdout(OUTPUT);
+    let parts = Parts::new().program("uname", slow);
+    let stack = parts.everybody(&[Right::Exec]);
+    let mut server = Running::new(stack, exec(ExecForm::Counted));
+    server.buffer = 1024;
+    let mut script = server.connect();
+    // Behind an answer, which may be longer.
+    script.send(counted("uname")).await;
+    script.sees(counted(OUTPUT)).await;
+    script.send(counted("uname")).await;
+    script.send((60i32 << 20).to_ne_bytes()).await;
+    let mut taken = 0;
+    while tokio::time::timeout(Duration::from_secs(1), script.io.write(&[b'x'; 1024]))
+        .await
+        .is_ok_and(|written| written.is_ok())
+    {
+        taken += 1024;
+        // Some is thrown away while the connection is closed.
+        assert!(taken < 4 << 20, "{taken} bytes of it were taken");
+    }
 }
