@@ -72,16 +72,24 @@ async fn main() -> ExitCode {
     };
     match result {
         Ok(true) => {
-            println!("everything is as it should be");
+            let _ = tour::say("everything is as it should be");
             ExitCode::SUCCESS
         }
         Ok(false) => {
-            println!("something is not as it should be");
+            let _ = tour::say("something is not as it should be");
             ExitCode::FAILURE
         }
+        // Whoever has seen enough is told nothing more.
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tour: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether nobody reads standard output any more.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -61,7 +61,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let server = Server::bind(&config).await?;
     let addresses = server.addresses();
     for line in server.announcements() {
-        println!("{line}");
+        say(line)?;
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(server.run(async {
@@ -94,7 +94,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let _ = stop.send(());
     server.await.context("the server failed")?;
-    show(&steps);
+    show(&steps)?;
     let done = steps.len() == STEPS * config.listen.len();
     Ok(done && steps.iter().all(|step| step.result.is_ok()))
 }
@@ -304,7 +304,7 @@ fn bar(size: u64, what: &'static str) -> ProgressBar {
 }
 
 /// A table on a terminal, a plain line a step otherwise.
-fn show(steps: &[Step]) {
+fn show(steps: &[Step]) -> io::Result<()> {
     let cells = |step: &Step| {
         [
             step.framing.clone(),
@@ -332,15 +332,20 @@ fn show(steps: &[Step]) {
         for step in steps {
             table.add_row(cells(step));
         }
-        println!("{table}");
-        return;
+        return say(table);
     }
     let line = |c: [String; 6]| {
-        println!(
+        say(format_args!(
             "{:<14} {:<14} {:>13} {:>12} {:>12}  {}",
             c[0], c[1], c[2], c[3], c[4], c[5]
-        );
+        ))
     };
-    line(header.map(str::to_owned));
-    steps.iter().for_each(|step| line(cells(step)));
+    line(header.map(str::to_owned))?;
+    steps.iter().try_for_each(|step| line(cells(step)))
+}
+
+/// Says something to whoever reads standard output; an error if nobody does any more.
+pub fn say(text: impl std::fmt::Display) -> std::io::Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout().lock(), "{text}")
 }

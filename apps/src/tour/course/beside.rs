@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::converse;
+use crate::tour::say;
 
 /// One of our programs, from the folder of this one.
 fn program(name: &str) -> anyhow::Result<Command> {
@@ -61,12 +62,12 @@ pub(super) async fn chat(script: &Path) -> anyhow::Result<bool> {
         .await?;
     let mut shown = BufReader::new(shown).lines();
     let first = shown.next_line().await?.unwrap_or_default();
-    println!("{first}");
+    say(format_args!("{first}"))?;
     let port = first.rsplit(':').next().unwrap_or_default().parse()?;
     let right = converse(script, "chat", port).await?;
     drop(answers);
     while let Some(line) = shown.next_line().await? {
-        println!("  {line}");
+        say(format_args!("  {line}"))?;
     }
     listener.wait().await?;
     Ok(right)
@@ -76,7 +77,7 @@ pub(super) async fn chat(script: &Path) -> anyhow::Result<bool> {
 pub(super) async fn talk(script: &Path) -> anyhow::Result<bool> {
     let mut listener = Tcp::bind("127.0.0.1:0").await?;
     let address = listener.local_addr();
-    println!("listening on {address} (lines)");
+    say(format_args!("listening on {address} (lines)"))?;
     let port = address.to_string();
     let port = port.rsplit(':').next().unwrap_or_default().parse()?;
     let person = async {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use framing::serve::Address;
 use tokio::{process::Command, sync::oneshot};
 
-use crate::{config::Config, server::Server};
+use crate::{config::Config, server::Server, tour::say};
 
 /// Each system: what it is called in the script, and what it shows.
 const SYSTEMS: [(&str, &str); 8] = [
@@ -39,7 +39,7 @@ const PEERS: &str = include_str!("peers.py");
 
 /// Goes through all systems; false if one of them is not as it should be.
 pub async fn run() -> anyhow::Result<bool> {
-    println!("sticky packets: two sends, one read");
+    say(format_args!("sticky packets: two sends, one read"))?;
     let mut right = beside::sticky().await?;
     let has_python = Command::new("python3")
         .arg("--version")
@@ -49,7 +49,9 @@ pub async fn run() -> anyhow::Result<bool> {
         .await
         .is_ok_and(|status| status.success());
     if !has_python {
-        println!("\nthere is no python3 here, and the scripts of the course need one");
+        say(format_args!(
+            "\nthere is no python3 here, and the scripts of the course need one"
+        ))?;
         return Ok(right);
     }
     let folder = tempfile::tempdir().context("cannot create a folder for the tour")?;
@@ -67,15 +69,15 @@ pub async fn run() -> anyhow::Result<bool> {
     for (((system, title), address), announcement) in
         SYSTEMS.iter().zip(addresses).zip(announcements)
     {
-        println!("\n{title}\n{announcement}");
+        say(format_args!("\n{title}\n{announcement}"))?;
         let Address::Tcp(address) = address else {
             anyhow::bail!("{address} is no TCP address");
         };
         right &= converse(&script, system, address.port()).await?;
     }
-    println!("\nchat over UDP: a datagram a message");
+    say(format_args!("\nchat over UDP: a datagram a message"))?;
     right &= beside::chat(&script).await?;
-    println!("\ntalk: lines both ways, and an end");
+    say(format_args!("\ntalk: lines both ways, and an end"))?;
     right &= beside::talk(&script).await?;
     let _ = stop.send(());
     server.await.context("the server failed")?;
