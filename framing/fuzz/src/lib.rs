@@ -15,7 +15,8 @@ mod input;
 pub mod native;
 pub mod round_trip;
 // Without the programs around it, which take longer to compile than everything else.
-#[path = "../../../apps/src/config.rs"]
+#[allow(unused_imports, reason = "the programs name more of it")]
+#[path = "../../../apps/src/config/mod.rs"]
 #[allow(dead_code, reason = "files are not read here")]
 mod server_config;
 pub mod tokio_util;
