@@ -643,3 +643,45 @@ fn a_wrong_framing_is_named_where_it_may_be_the_reason() {
     assert_eq!(ran.code, 66);
     assert!(!ran.stderr.contains("--framing"), "{ran:?}");
 }
+
+/// Somebody who pastes four lines into the shell at once, and prints how often it told of an error.
+const PASTED: &str = r#"
+import os, pty, select, sys, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvpe(sys.argv[1], sys.argv[1:], dict(os.environ, TERM='xterm'))
+seen = b''
+end = time.monotonic() + 20
+pasted = False
+while time.monotonic() < end:
+    if select.select([fd], [], [], 0.1)[0]:
+        try:
+            got = os.read(fd, 65536)
+        except OSError:
+            break
+        if not got:
+            break
+        seen += got
+    if b'frame> ' in seen and not pasted:
+        pasted = True
+        os.write(fd, b'nonsense\rnonsense\rnonsense\rquit\r')
+print(seen.count(b'unrecognized'))
+"#;
+
+#[test]
+fn lines_that_are_pasted_at_a_terminal_are_all_run() {
+    let here = tempdir().unwrap();
+    let server = Server::start("struct-header");
+    let output = std::process::Command::new("python3")
+        .args(["-c", PASTED, env!("CARGO_BIN_EXE_frame")])
+        .args(["--server", &server.url, "--user", "alice", "shell"])
+        .env("FRAME_PASSWORD", "secret")
+        .env("HOME", here.path())
+        .env_remove("XDG_STATE_HOME")
+        .current_dir(here.path())
+        .output();
+    match output {
+        Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n", "{output:?}"),
+        Err(_) => eprintln!("SKIPPED: there is no python3 here"),
+    }
+}
