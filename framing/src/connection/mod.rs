@@ -75,7 +75,8 @@ const MOST_WAITING: usize = 256;
 /// agreement. `poll_close` flushes and shuts the write side down; frames can still be received.
 /// After a frame that cannot be read none can be, and the peer may be in the middle of writing: then
 /// it also throws away what still comes, until the peer closes, for a second and a mebibyte at
-/// most. A socket that is dropped while its peer writes is reset, and that takes answers with it that were sent before.
+/// most. A socket that is dropped while its peer writes is reset, and that takes answers with it
+/// that were sent before.
 ///
 /// A frame that cannot be read, or is cut off, ends the stream and not the sink: what came before
 /// it can still be answered. After a failure of the socket, a time limit, and any error of an

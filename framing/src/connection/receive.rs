@@ -289,7 +289,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 
 /// Tells the limits that a frame is whole.
 #[inline]
-fn note_frame<F: Framing>(
+pub(super) fn note_frame<F: Framing>(
     machine: &Machine<F>,
     clock: &mut Option<Box<Clock>>,
     share: &mut Option<Share>,

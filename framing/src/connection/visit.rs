@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{BATCH, Connection, send::poll_write_out};
+use super::{BATCH, Connection, receive::note_frame, send::poll_write_out};
 use crate::{Error, Framing, Machine, Replies, Visited};
 
 impl<Io: AsyncRead + AsyncWrite + Unpin, F: Framing> Connection<Io, F> {
@@ -128,12 +128,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 ControlFlow::Continue(())
             });
             if left < BATCH {
-                if let Some(clock) = this.clock {
-                    clock.frame_ended(this.machine.unread());
-                }
-                if let Some(share) = this.share {
-                    share.frame_ended();
-                }
+                note_frame(this.machine, this.clock, this.share);
             }
             let written = poll_write_out(this.io, cx, this.machine, this.clock);
             if let Poll::Ready(Err(error)) = written {

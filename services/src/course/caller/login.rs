@@ -24,15 +24,24 @@ fn credentials(arguments: &Fields) -> Result<Credentials, Status> {
     })
 }
 
-/// `name|password`, and a sentence back.
-pub(super) async fn as_text(
+/// Logs in, in `objects` or in plain text.
+pub(super) async fn run(
     caller: &mut CourseCaller,
     arguments: &Fields,
+    objects: bool,
 ) -> Result<Answer, CourseError> {
-    let Credentials { name, password } = match credentials(arguments) {
-        Ok(credentials) => credentials,
-        Err(status) => return Ok(status.into()),
-    };
+    match credentials(arguments) {
+        Ok(credentials) if objects => as_object(caller, credentials).await,
+        Ok(credentials) => as_text(caller, credentials).await,
+        Err(status) => Ok(status.into()),
+    }
+}
+
+/// `name|password`, and a sentence back.
+async fn as_text(
+    caller: &mut CourseCaller,
+    Credentials { name, password }: Credentials,
+) -> Result<Answer, CourseError> {
     let text = format!("{name}|{password}");
     if name.contains('|') || text == LEAVE || text.len() > MOST_TEXT {
         let sentence = "no account of this dialect can have this name and password";
@@ -55,14 +64,10 @@ pub(super) async fn as_text(
 }
 
 /// The same as a JSON object.
-pub(super) async fn as_object(
+async fn as_object(
     caller: &mut CourseCaller,
-    arguments: &Fields,
+    Credentials { name, password }: Credentials,
 ) -> Result<Answer, CourseError> {
-    let Credentials { name, password } = match credentials(arguments) {
-        Ok(credentials) => credentials,
-        Err(status) => return Ok(status.into()),
-    };
     let object = json!({ "op": "login", "username": name, "password": password });
     let answer = super::receive::ask(caller, object).await?;
     Ok(match answer {

@@ -86,10 +86,10 @@ impl CourseCaller {
     ) -> Result<Answer, CourseError> {
         let dialect = self.dialect.clone();
         Ok(match (verb, dialect) {
-            (verb, Some(Dialect::Files(_))) if *verb == Verb::LOGIN => {
-                login::as_object(self, arguments).await?
+            (verb, dialect) if *verb == Verb::LOGIN => {
+                let objects = matches!(dialect, Some(Dialect::Files(_)));
+                login::run(self, arguments, objects).await?
             }
-            (verb, _) if *verb == Verb::LOGIN => login::as_text(self, arguments).await?,
             (verb, _) if *verb == Verb::WHOAMI => login::whoami(self.account.as_deref()),
             (verb, Some(Dialect::Exec(options))) if *verb == Verb::EXEC => {
                 exec::run(self, arguments, options).await?
