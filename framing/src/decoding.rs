@@ -165,7 +165,12 @@ impl Decoding {
     pub(crate) fn commit(&mut self, input: &mut BytesMut, at: usize) {
         self.offset += at as u64;
         self.ahead = 0;
-        input.advance(at);
+        if at == input.len() {
+            // Unlike one that has advanced, a cleared buffer begins where it began.
+            input.clear();
+        } else {
+            input.advance(at);
+        }
     }
 
     /// Lets go of what is consumed: before anyone else looks at the buffer.
@@ -185,22 +190,55 @@ impl Decoding {
         input: &mut BytesMut,
         out: &mut Outbox,
     ) -> Result<Received, FrameError> {
-        let mut at = self.ahead;
-        let received = match self.advance(framing, input, &mut at, out) {
-            Ok(Found::Here(payload)) if payload.len() <= COPY_LIMIT => {
-                self.ahead = at;
-                return Ok(Received::Frame(Bytes::copy_from_slice(&input[payload])));
+        match self.look(framing, input, out) {
+            Look::Frame(cut) => Ok(Received::Frame(self.cut(input, cut))),
+            Look::Need(count) => Ok(Received::Need(count)),
+            Look::Other(step) => self.next_from(step, framing, input, out),
+        }
+    }
+
+    /// Finds what nearly every call does: a whole frame to [cut out](Self::cut), or that there is none
+    /// yet.
+    #[inline(always)]
+    pub(crate) fn look<F: Framing + ?Sized>(
+        &mut self,
+        framing: &mut F,
+        input: &mut BytesMut,
+        out: &mut Outbox,
+    ) -> Look {
+        let Phase::Open = self.phase else {
+            return Look::Other(None);
+        };
+        match framing.decode(&mut input[self.ahead..], out) {
+            Ok(Step::Frame { payload, consumed }) => Look::Frame(Cut {
+                payload: self.ahead + payload.start..self.ahead + payload.end,
+                at: self.ahead + consumed,
+            }),
+            Ok(Step::Need(count)) if framing.deadline().is_none() => {
+                self.settle(input);
+                Look::Need(count)
             }
+            step => Look::Other(Some(step)),
+        }
+    }
+
+    /// Goes on from what [`look`](Self::look) did not know how to.
+    #[inline(never)]
+    pub(crate) fn next_from<F: Framing + ?Sized>(
+        &mut self,
+        step: Option<Result<Step, FrameError>>,
+        framing: &mut F,
+        input: &mut BytesMut,
+        out: &mut Outbox,
+    ) -> Result<Received, FrameError> {
+        let mut at = self.ahead;
+        let step = match step {
+            Some(step) => step,
+            None => self.step(framing, &mut input[at..], out)?,
+        };
+        let received = match self.advance_from(step, framing, input, &mut at, out) {
             Ok(Found::Here(payload)) => {
-                let start = payload.start;
-                if start > 0 {
-                    self.commit(input, start);
-                }
-                self.offset += (at - start) as u64;
-                let mut frame = input.split_to(at - start);
-                // What stands behind it, such as a mark, goes with it.
-                frame.truncate(payload.len());
-                return Ok(Received::Frame(frame.freeze()));
+                return Ok(Received::Frame(self.cut(input, Cut { payload, at })));
             }
             Ok(Found::Elsewhere(frame)) => Ok(Received::Frame(frame)),
             Ok(Found::Need(count)) => Ok(Received::Need(count)),
@@ -210,6 +248,46 @@ impl Decoding {
         self.commit(input, at);
         received
     }
+
+    /// Takes a frame out of the buffer.
+    #[inline(always)]
+    pub(crate) fn cut(&mut self, input: &mut BytesMut, cut: Cut) -> Bytes {
+        if cut.payload.len() <= COPY_LIMIT {
+            self.ahead = cut.at;
+            return Bytes::copy_from_slice(&input[cut.payload]);
+        }
+        self.split(input, cut)
+    }
+
+    /// The same for a frame that is not copied.
+    #[inline(never)]
+    fn split(&mut self, input: &mut BytesMut, Cut { payload, at }: Cut) -> Bytes {
+        let start = payload.start;
+        if start > 0 {
+            self.commit(input, start);
+        }
+        self.offset += (at - start) as u64;
+        let mut frame = input.split_to(at - start);
+        // What stands behind it, such as a mark, goes with it.
+        frame.truncate(payload.len());
+        frame.freeze()
+    }
+}
+
+/// What [`Decoding::look`] came to.
+///
+/// Only where the frame is, and not yet the frame: that would move through memory once more.
+pub(crate) enum Look {
+    Frame(Cut),
+    Need(usize),
+    /// Something else, and the step that was taken if one was.
+    Other(Option<Result<Step, FrameError>>),
+}
+
+/// Where in the buffer a frame stands, and how much is consumed with it.
+pub(crate) struct Cut {
+    payload: Range<usize>,
+    at: usize,
 }
 
 /// What [`Decoding::advance`] came to.

@@ -9,8 +9,8 @@ use std::{fmt, mem, ops::ControlFlow, time::Instant};
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
-    FrameError, Framing, Outbox, Value,
-    decoding::{Decoding, Found},
+    FrameError, Framing, Outbox, Step, Value,
+    decoding::{Cut, Decoding, Found, Look},
     pool,
 };
 
@@ -182,11 +182,44 @@ impl<F: Framing> Machine<F> {
         let received = self
             .decoding
             .next(&mut self.framing, &mut self.input, &mut self.out)?;
+        Ok(self.note_need(received))
+    }
+
+    /// The same, but for what is rare: from there [`next_frame_from`](Self::next_frame_from) goes on.
+    #[inline(always)]
+    pub(crate) fn look(&mut self) -> Look {
+        let look = self
+            .decoding
+            .look(&mut self.framing, &mut self.input, &mut self.out);
+        if let Look::Need(count) = look {
+            self.need = count;
+            self.tidy();
+        }
+        look
+    }
+
+    /// The frame that a [`look`](Self::look) has found.
+    #[inline(always)]
+    pub(crate) fn cut(&mut self, cut: Cut) -> Bytes {
+        self.decoding.cut(&mut self.input, cut)
+    }
+
+    pub(crate) fn next_frame_from(
+        &mut self,
+        step: Option<Result<Step, FrameError>>,
+    ) -> Result<Received, FrameError> {
+        let received =
+            self.decoding
+                .next_from(step, &mut self.framing, &mut self.input, &mut self.out)?;
+        Ok(self.note_need(received))
+    }
+
+    fn note_need(&mut self, received: Received) -> Received {
         if let Received::Need(count) = received {
             self.need = count;
             self.tidy();
         }
-        Ok(received)
+        received
     }
 
     /// Lends each frame that has arrived to `visitor`, as it stands in the buffer: no copy, no
@@ -299,7 +332,7 @@ impl<F: Framing> Machine<F> {
         self.framing.deadline()
     }
 
-    /// Tells the time; a driver does so once a wake.
+    /// Sets the time, which stands still from then on; without, tokio's clock tells it.
     pub fn set_now(&mut self, now: Instant) {
         self.out.set_now(now);
     }
@@ -380,7 +413,12 @@ impl<F: Framing> Machine<F> {
     pub(crate) fn rest(&mut self) {
         self.decoding.settle(&mut self.input);
         self.out.rest();
-        if self.input.len() <= FEW && self.input.capacity() > 0 {
+        if self.input.capacity() == 0 {
+            return;
+        }
+        if self.input.is_empty() {
+            pool::give_back(&mut self.input);
+        } else if self.input.len() <= FEW {
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
             pool::give_back(&mut self.input);
@@ -391,7 +429,6 @@ impl<F: Framing> Machine<F> {
     /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
     pub(crate) fn wake(&mut self) -> &mut BytesMut {
         self.decoding.settle(&mut self.input);
-        self.out.wake();
         if self.input.capacity() < READ_SIZE {
             pool::lend(&mut self.input);
         }

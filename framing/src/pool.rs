@@ -4,42 +4,49 @@
 //! one that need not grow first. Connections that find nothing to read give theirs back; on each
 //! thread one spare of each kind serves them all.
 
-use std::cell::RefCell;
+use std::{cell::Cell, mem};
 
 use bytes::BytesMut;
 
 use crate::machine::READ_SIZE;
 
 thread_local! {
-    static SPARE: RefCell<Option<BytesMut>> = const { RefCell::new(None) };
-    static SPARE_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+    static SPARE_OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Makes sure that a buffer has room for a whole read, from the spare one where possible: the few
 /// bytes in it move there.
+#[inline]
 pub(crate) fn lend(buffer: &mut BytesMut) {
-    if let Some(mut spare) = SPARE.take() {
-        spare.extend_from_slice(buffer);
+    // On a thread that comes to its end there is none.
+    if let Ok(Some(mut spare)) = SPARE.try_with(Cell::take) {
+        if !buffer.is_empty() {
+            spare.extend_from_slice(buffer);
+        }
         *buffer = spare;
     }
 }
 
 /// Takes back an empty buffer.
+#[inline]
 pub(crate) fn give_back(buffer: &mut BytesMut) {
-    let mut empty = std::mem::take(buffer);
+    let mut empty = mem::take(buffer);
     // Frames that are still alive share the allocation; then it goes when they do.
     if empty.try_reclaim(READ_SIZE) {
-        SPARE.set(Some(empty));
+        let _ = SPARE.try_with(|spare| spare.set(Some(empty)));
     }
 }
 
 /// A buffer to gather answers in: the spare one, or a new one.
+#[inline]
 pub(crate) fn lend_out() -> Vec<u8> {
-    SPARE_OUT.take()
+    SPARE_OUT.try_with(Cell::take).unwrap_or_default()
 }
 
 /// Takes back a buffer of which everything has left.
+#[inline]
 pub(crate) fn give_back_out(mut buffer: Vec<u8>) {
     buffer.clear();
-    SPARE_OUT.set(buffer);
+    let _ = SPARE_OUT.try_with(|spare| spare.set(buffer));
 }

@@ -73,7 +73,8 @@ impl Clock {
     }
 
     /// So many bytes have arrived.
-    pub(super) fn arrived(&mut self, now: Instant, bytes: usize) {
+    pub(super) fn arrived(&mut self, bytes: usize) {
+        let now = now();
         self.quiet_since = now;
         self.frame_began.get_or_insert(now);
         self.frame_bytes += bytes as u64;
@@ -122,7 +123,8 @@ impl Clock {
     }
 
     /// What has run out by now.
-    pub(super) fn check(&mut self, now: Instant) -> Result<(), Error> {
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        let now = now();
         let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if passed(self.frame_due()) {
             let limit = seconds(self.frame_timeout.unwrap_or_default());

@@ -22,7 +22,7 @@ use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep},
+    time::Sleep,
 };
 
 use self::{budget::Share, clock::Clock};
@@ -359,11 +359,9 @@ fn is_owed<F: Framing>(machine: &Machine<F>) -> bool {
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Stream for Connection<Io, F> {
     type Item = Result<Bytes, Error>;
 
-    #[inline]
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let item = self.as_mut().poll_item(cx);
-        self.settle_pinned();
-        item
+    #[inline(always)]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_item(cx)
     }
 }
 
@@ -376,6 +374,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> FusedStream for Connection<Io, F> {
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
     type Error = Error;
 
+    #[inline(always)]
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.failed && self.has_room() {
             return Poll::Ready(Ok(()));
@@ -385,7 +384,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         ready
     }
 
-    #[inline]
+    #[inline(always)]
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
         if self.failed {
             return Err(self.sending_failed());
@@ -394,9 +393,6 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
             return Err(Error::NotReady);
         }
         let this = self.as_mut().project();
-        if this.halves.is_some() {
-            this.machine.set_now(Instant::now().into_std());
-        }
         this.machine.send(frame)?;
         *this.arrived = 0;
         if let Some(clock) = this.clock {
@@ -410,7 +406,9 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         let sent = self.as_mut().poll_until(cx, Self::has_sent_all);
         self.as_mut().settle_pinned();
         ready!(sent)?;
-        self.project().io.poll_flush(cx).map_err(Error::from)
+        let this = self.project();
+        this.machine.outbox().rest();
+        this.io.poll_flush(cx).map_err(Error::from)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -9,10 +9,7 @@ use std::{
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{BATCH, Connection, receive::note_frame, send::poll_write_out};
 use crate::{Error, Framing, Machine, Replies, Visited};
@@ -180,7 +177,6 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 return Poll::Ready(Ok(Visited::End));
             };
             let this = self.as_mut().project();
-            this.machine.set_now(Instant::now().into_std());
             *this.arrived = 0;
             let mut replies = Machine::replies(this.machine);
             if visitor(&frame, &mut replies).is_break() {

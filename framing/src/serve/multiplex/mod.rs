@@ -18,7 +18,6 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use pin_project::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_service::Service;
 use tracing::{debug, warn};
 
@@ -31,6 +30,7 @@ pub use self::{
 use super::{
     BoxError, Drain,
     call::{Failure, call_in_place},
+    drain::Requested,
     linger::Linger,
 };
 use crate::{Connection, Error, ErrorKind, FrameError, Framing, Tagging};
@@ -89,7 +89,7 @@ pub struct Multiplex<Io, F, G, S: Service<Bytes>> {
     /// Why, if not for the peer's clean end.
     error: Option<BoxError>,
     #[pin]
-    drain: Option<WaitForCancellationFutureOwned>,
+    drain: Option<Requested>,
 }
 
 /// A response, until it is sent.
