@@ -119,6 +119,11 @@ impl Outbox {
         self.remaining() == 0
     }
 
+    /// Whether what has not left lies in one place.
+    pub(crate) fn is_one_piece(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     /// Takes everything out, as one piece.
     pub fn take_bytes(&mut self) -> Bytes {
         self.copy_to_bytes(self.remaining())
