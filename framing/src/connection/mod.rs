@@ -5,10 +5,10 @@ mod clock;
 mod options;
 mod receive;
 mod send;
+mod slot;
 mod visit;
 
 use std::{
-    collections::VecDeque,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -25,7 +25,7 @@ use tokio::{
     time::Sleep,
 };
 
-use self::{budget::Share, clock::Clock};
+use self::{budget::Share, clock::Clock, send::Parting, slot::Slot};
 use crate::{Error, Framing, Machine, Unread, Value};
 
 pub use self::{budget::Budget, options::ConnectionOptions};
@@ -34,7 +34,7 @@ pub use self::{budget::Budget, options::ConnectionOptions};
 const BATCH: u32 = 256;
 
 /// How many frames can arrive before the peer's agreement to one of ours.
-const SLOT: usize = 2;
+const SLOT: u32 = 2;
 
 /// The most frames that wait for a stream which nobody polls.
 const MOST_WAITING: usize = 256;
@@ -108,9 +108,9 @@ pub struct Connection<Io, F> {
     /// Sleeps until the earliest time limit of those who wait to read; `None` while there is none.
     timer: Option<Pin<Box<Sleep>>>,
     /// Frames that arrived while the sink was polled: `slot.len() <= MOST_WAITING`.
-    slot: VecDeque<Bytes>,
+    slot: Slot,
     /// How many of them since a frame was last sent: `arrived <= SLOT`.
-    arrived: usize,
+    arrived: u32,
     /// The end or the error found while the sink was polled, for the stream.
     found: Option<Option<Error>>,
     /// Nothing more can be sent.
@@ -122,10 +122,8 @@ pub struct Connection<Io, F> {
     ended: bool,
     /// The stream ended with a frame that cannot be read, so the peer may be writing still.
     unreadable: bool,
-    /// Until when a close waits for such a peer.
-    parting: Option<Pin<Box<Sleep>>>,
-    /// Bytes of its that were thrown away.
-    parted: usize,
+    /// A close that waits for such a peer.
+    parting: Option<Box<Parting>>,
     high_water: usize,
     /// Frames handed out since the stream was last pending.
     batch: u32,
@@ -163,7 +161,7 @@ impl<Io, F: Framing> Connection<Io, F> {
             io,
             machine: Machine::new(framing),
             timer: None,
-            slot: VecDeque::new(),
+            slot: Slot::default(),
             arrived: 0,
             found: None,
             failed: false,
@@ -171,7 +169,6 @@ impl<Io, F: Framing> Connection<Io, F> {
             ended: false,
             unreadable: false,
             parting: None,
-            parted: 0,
             high_water: ConnectionOptions::default().high_water,
             batch: 0,
             halves,
@@ -271,7 +268,6 @@ impl<Io, F: Framing> Connection<Io, F> {
             ended: self.ended,
             unreadable: self.unreadable,
             parting: self.parting,
-            parted: self.parted,
             high_water: self.high_water,
             batch: self.batch,
             halves,
@@ -343,10 +339,9 @@ impl<Io: fmt::Debug, F: fmt::Debug> fmt::Debug for Connection<Io, F> {
 
 /// Tells the budget what is held now.
 #[inline]
-fn settle<F: Framing>(share: &mut Option<Share>, machine: &Machine<F>, slot: &VecDeque<Bytes>) {
+fn settle<F: Framing>(share: &mut Option<Share>, machine: &Machine<F>, slot: &Slot) {
     if let Some(share) = share {
-        let waiting: usize = slot.iter().map(Bytes::len).sum();
-        let held = machine.unread() + machine.unsent() + waiting;
+        let held = machine.unread() + machine.unsent() + slot.bytes();
         share.hold(held, is_owed(machine));
     }
 }

@@ -96,7 +96,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         cx: &mut Context<'_>,
         step: Option<Result<Step, FrameError>>,
     ) -> Poll<Result<Option<Bytes>, Error>> {
-        if let Some(frame) = self.as_mut().project().slot.pop_front() {
+        if let Some(frame) = self.as_mut().project().slot.pop() {
             let arrived = self.as_mut().project().arrived;
             *arrived = arrived.saturating_sub(1);
             if let Some(halves) = &self.halves {
@@ -299,7 +299,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             let this = self.as_mut().project();
             let result = match received {
                 Ok(Some(frame)) => {
-                    this.slot.push_back(frame);
+                    this.slot.push(frame);
                     *this.arrived += 1;
                     Ok(())
                 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 use tokio_util::io::poll_write_buf;
 
 use super::{Connection, clock::Clock};
@@ -19,6 +22,15 @@ use crate::{Error, Framing, Machine};
 /// what it writes is thrown away: somebody who never stops is not listened to.
 const PARTING: Duration = Duration::from_secs(1);
 const PARTING_BYTES: usize = 1024 * 1024;
+
+/// A close that waits for the peer of a stream that cannot be read.
+#[derive(Debug)]
+pub(super) struct Parting {
+    /// Until when.
+    limit: Pin<Box<Sleep>>,
+    /// How many of its bytes were thrown away.
+    thrown: usize,
+}
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// Makes progress for the sink until `done`, on the waker that serves both halves.
@@ -77,14 +89,17 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// [`PARTING`], and throws away the first [`PARTING_BYTES`] of what it still sends.
     pub(super) fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let limit = this
-            .parting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(PARTING)));
+        let parting = this.parting.get_or_insert_with(|| {
+            Box::new(Parting {
+                limit: Box::pin(tokio::time::sleep(PARTING)),
+                thrown: 0,
+            })
+        });
         let mut unread = [0; 4096];
-        while *this.parted < PARTING_BYTES && limit.as_mut().poll(cx).is_pending() {
+        while parting.thrown < PARTING_BYTES && parting.limit.as_mut().poll(cx).is_pending() {
             let mut unread = ReadBuf::new(&mut unread);
             match ready!(this.io.as_mut().poll_read(cx, &mut unread)) {
-                Ok(()) if !unread.filled().is_empty() => *this.parted += unread.filled().len(),
+                Ok(()) if !unread.filled().is_empty() => parting.thrown += unread.filled().len(),
                 // It has closed its side, or the connection is gone.
                 _ => break,
             }

@@ -80,7 +80,7 @@ pub fn serve_datagrams<S, F: MakeFraming, M>(
         datagrams,
         sessions: Pipelines {
             make_service,
-            options: PipelineOptions::default(),
+            options: Arc::default(),
         },
         bounds: Bounds {
             sessions: 1024,
@@ -114,7 +114,7 @@ impl<S, F: MakeFraming, M> ServeDatagrams<S, F, M> {
     /// [`max_in_flight`](PipelineOptions::max_in_flight) counts those of a peer that wait as well:
     /// what exceeds it is dropped.
     pub fn pipeline(mut self, options: PipelineOptions) -> Self {
-        self.sessions.options = options;
+        self.sessions.options = Arc::new(options);
         self
     }
 

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use pin_project::pin_project;
@@ -90,10 +90,10 @@ impl Future for Requested {
         }
         let this = self.project();
         let stands_there = |woken: &Waker| woken.will_wake(cx.waker());
-        if !this.woken.as_ref().is_some_and(stands_there) {
-            ready!(this.notified.poll(cx));
-            *this.woken = Some(cx.waker().clone());
+        if this.woken.as_ref().is_some_and(stands_there) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        *this.woken = Some(cx.waker().clone());
+        this.notified.poll(cx)
     }
 }

@@ -129,11 +129,13 @@ impl Hooks {
     /// Waits for the end of a connection that begins now.
     pub(super) fn watch(&self, peer: &Peer) -> Watch {
         Watch {
-            watched: self.on_close.as_ref().map(|hook| Watched {
-                hook: hook.clone(),
-                peer: peer.clone(),
-                since: Instant::now(),
-                ending: Ending::Cut,
+            watched: self.on_close.as_ref().map(|hook| {
+                Box::new(Watched {
+                    hook: hook.clone(),
+                    peer: peer.clone(),
+                    since: Instant::now(),
+                    ending: Ending::Cut,
+                })
             }),
         }
     }
@@ -141,7 +143,7 @@ impl Hooks {
 
 /// Calls the hook when it is dropped, which a connection's task cannot avoid.
 pub(super) struct Watch {
-    watched: Option<Watched>,
+    watched: Option<Box<Watched>>,
 }
 
 struct Watched {

@@ -26,7 +26,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
@@ -80,7 +80,7 @@ pub fn serve<L, M>(listener: L, make_service: M) -> Serve<L, Pipelines<M>> {
         listener,
         Pipelines {
             make_service,
-            options: PipelineOptions::default(),
+            options: Arc::default(),
         },
     )
 }
@@ -269,7 +269,7 @@ impl<L, H, F, A> Serve<L, H, F, A> {
 impl<L, M, F, A> Serve<L, Pipelines<M>, F, A> {
     /// Sets the limits of each connection's pipeline.
     pub fn pipeline(mut self, options: PipelineOptions) -> Self {
-        self.handler.options = options;
+        self.handler.options = Arc::new(options);
         self
     }
 }
@@ -323,14 +323,14 @@ where
             let (way, drain) = (way.clone(), drain.clone());
             // Of the highest level, so that whatever is logged inside names the peer.
             let span = error_span!("connection", peer = %peer.remote);
+            let arrived = Box::new((io, peer));
             connections.spawn(
                 async move {
-                    let _permit = permit;
-                    let run = way.run(io, peer, drain, &mut watch);
+                    let run = way.run(arrived, drain, &mut watch);
                     let result = AssertUnwindSafe(run).catch_unwind().await;
                     watch.ended(result);
-                    // Here, while the permit is held.
                     drop(watch);
+                    drop(permit);
                 }
                 .instrument(span),
             );
@@ -361,27 +361,60 @@ struct Way<A, F, H> {
 }
 
 impl<A, F: MakeFraming, H> Way<A, F, H> {
-    async fn run<Io>(
+    /// A block, as an `async fn` keeps two places for each argument to its end, and the socket and its
+    /// peer in a box, as a block still keeps one: an idle connection is a fifth smaller so.
+    fn run<Io>(
         self: Arc<Self>,
-        io: Io,
-        mut peer: Peer,
+        arrived: Box<(Io, Peer)>,
         drain: Drain,
         watch: &mut Watch,
-    ) -> Result<(), BoxError>
+    ) -> impl Future<Output = Result<(), BoxError>>
     where
         A: Acceptor<Io>,
         H: Handler<Connection<A::Io, F::Framing>>,
     {
+        async move {
+            let Some((io, peer)) = self.accept(arrived, &drain).await? else {
+                return Ok(());
+            };
+            self.handle(io, peer, drain, watch).await
+        }
+    }
+
+    /// All that comes then. No more of it lives in the block above than the future.
+    fn handle<Io>(
+        &self,
+        io: Io,
+        peer: Peer,
+        drain: Drain,
+        watch: &mut Watch,
+    ) -> impl Future<Output = Result<(), BoxError>> + use<'_, Io, A, F, H>
+    where
+        H: Handler<Connection<Io, F::Framing>>,
+    {
+        watch.knows(&peer);
+        let connection =
+            Connection::new(io, self.framing.make_framing()).with_options(self.options.clone());
+        self.handler.handle(connection, peer, drain)
+    }
+
+    /// What comes before the first frame; nothing if the server stops meanwhile.
+    async fn accept<Io>(
+        &self,
+        arrived: Box<(Io, Peer)>,
+        drain: &Drain,
+    ) -> Result<Option<(A::Io, Peer)>, BoxError>
+    where
+        A: Acceptor<Io>,
+    {
+        let (io, mut peer) = *arrived;
         let io = tokio::select! {
             // One that has nothing to do is done at once, whatever the server is about.
             biased;
             io = self.acceptor.accept(io, &mut peer) => io?,
-            () = drain.requested() => return Ok(()),
+            () = drain.requested() => return Ok(None),
         };
-        watch.knows(&peer);
-        let connection =
-            Connection::new(io, self.framing.make_framing()).with_options(self.options.clone());
-        self.handler.handle(connection, peer, drain).await
+        Ok(Some((io, peer)))
     }
 }
 
@@ -421,7 +454,7 @@ impl<L, H, F, A> std::fmt::Debug for Serve<L, H, F, A> {
 #[derive(Clone, Debug)]
 pub struct Pipelines<M> {
     pub(crate) make_service: M,
-    pub(crate) options: PipelineOptions,
+    pub(crate) options: Arc<PipelineOptions>,
 }
 
 impl<C, M> Handler<C> for Pipelines<M>
@@ -442,15 +475,17 @@ where
     ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
         let mut make_service = self.make_service.clone();
         let options = self.options.clone();
-        async move {
+        let making = async move {
             future::poll_fn(|cx| make_service.poll_ready(cx))
                 .await
                 .map_err(Into::into)?;
-            let service = make_service.call(peer).await.map_err(Into::into)?;
+            make_service.call(peer).await.map_err(Into::into)
+        };
+        // Not in one block, which would keep a second place for the connection.
+        making.and_then(move |service| {
             Pipeline::new(connection, service)
-                .options(options)
+                .shared_options(options)
                 .drain(&drain)
-                .await
-        }
+        })
     }
 }

@@ -14,6 +14,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 pub use self::options::{Constant, Counts, StructHeaderOptions};
@@ -95,26 +97,39 @@ use crate::{Carries, FrameError, Framing, Limits, Outbox, Step, Value};
 /// empty frames are always final.
 #[derive(Clone, Debug)]
 pub struct StructHeader {
+    layout: Arc<Layout>,
+    limits: Limits,
+    stage: Stage,
+    /// The order of the bytes of a header that is a payload's length in 32 bits and nothing else:
+    /// the commonest, and worth a short way of its own.
+    plain: Option<Order>,
+    /// Nothing where headers are plain and frames have a byte in them.
+    headers: Option<Box<Headers>>,
+}
+
+#[derive(Clone, Debug)]
+struct Headers {
+    /// That of the frame last decoded; empty before, and where the length is the only item.
+    received: Vec<u8>,
+    /// That of frames to be sent, right but for its length.
+    sent: Vec<u8>,
+}
+
+/// What a header looks like: the same for all connections that have the framing from one another, so
+/// that each of them is a hundred bytes smaller.
+#[derive(Debug)]
+struct Layout {
     length: Length,
     /// How many bytes the header has, 1 to 64 KiB.
     size: usize,
     /// How many of them are not part of the frame as handed out: `strip <= size`.
     strip: usize,
-    limits: Limits,
     /// The largest frame, as handed out, that the length item can say and memory can hold; the
     /// limit never exceeds it, so `size` and an admitted length add up without overflow.
     most: usize,
-    stage: Stage,
     template: Template,
-    /// The order of the bytes of a header that is a payload's length in 32 bits and nothing else:
-    /// the commonest, and worth a short way of its own.
-    plain: Option<Order>,
     /// All items but the length.
     others: Vec<Item>,
-    /// The header of the frame last decoded; empty before, and where there are no others.
-    received: Vec<u8>,
-    /// The header of frames to be sent, right but for its length.
-    sent: Vec<u8>,
 }
 
 impl Default for StructHeader {
@@ -163,25 +178,35 @@ impl StructHeader {
             .enumerate()
             .filter(|&(other, _)| other != index);
         let mut framing = Self {
-            size: format.size,
-            strip,
             limits,
-            most: usize::try_from(most).map_or(room, |most| most.min(room)),
             stage: Stage::Header { seen: 0 },
             plain: length.plain(format.size).filter(|_| strip == format.size),
-            others: others.map(|(_, item)| *item).collect(),
-            received: Vec::new(),
-            sent: template.header().to_vec(),
-            template,
-            length,
+            headers: None,
+            layout: Arc::new(Layout {
+                length,
+                size: format.size,
+                strip,
+                most: usize::try_from(most).map_or(room, |most| most.min(room)),
+                template,
+                others: others.map(|(_, item)| *item).collect(),
+            }),
         };
         framing.set_max_frame(framing.limits.largest());
         framing
     }
 
+    fn headers(&mut self) -> &mut Headers {
+        self.headers.get_or_insert_with(|| {
+            Box::new(Headers {
+                received: Vec::new(),
+                sent: self.layout.template.header().to_vec(),
+            })
+        })
+    }
+
     /// How many bytes of the header are part of the frame as handed out.
     fn kept(&self) -> usize {
-        self.size - self.strip
+        self.layout.size - self.layout.strip
     }
 }
 
@@ -205,12 +230,10 @@ impl Framing for StructHeader {
     fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {
         match self.plain_header(frame.len()) {
             Some(header) => out.put_slice(&header),
-            None => {
-                if let Err(error) = self.prepare(&frame) {
-                    return Err(error.with_frame(frame));
-                }
-                out.put_slice(&self.sent[..self.strip]);
-            }
+            None => match self.prepare(&frame) {
+                Ok(header) => out.put_slice(header),
+                Err(error) => return Err(error.with_frame(frame)),
+            },
         }
         out.put(frame);
         Ok(())
@@ -226,8 +249,7 @@ impl Framing for StructHeader {
             });
             return Ok(());
         }
-        self.prepare(frame)?;
-        out.put_slice(&self.sent[..self.strip]);
+        out.put_slice(self.prepare(frame)?);
         out.put_slice(frame);
         Ok(())
     }
@@ -237,7 +259,7 @@ impl Framing for StructHeader {
     }
 
     fn set_max_frame(&mut self, bytes: usize) {
-        self.limits.set_largest(bytes.min(self.most));
+        self.limits.set_largest(bytes.min(self.layout.most));
     }
 
     fn is_mid_frame(&self) -> bool {
@@ -247,7 +269,7 @@ impl Framing for StructHeader {
     fn carries(&self) -> Carries {
         if self.kept() > 0 {
             Carries::Neither("a frame begins with part of its own header")
-        } else if self.length.least() > 0 {
+        } else if self.layout.length.least() > 0 {
             Carries::Neither("`adjust` makes short frames impossible")
         } else {
             Carries::Anything
@@ -255,12 +277,14 @@ impl Framing for StructHeader {
     }
 
     fn header(&self) -> Vec<Value> {
-        if self.received.is_empty() {
-            return Vec::new();
-        }
-        self.others
+        let received = match &self.headers {
+            Some(headers) if !headers.received.is_empty() => &headers.received,
+            _ => return Vec::new(),
+        };
+        self.layout
+            .others
             .iter()
-            .map(|item| item.unpack(&self.received))
+            .map(|item| item.unpack(received))
             .collect()
     }
 

@@ -52,18 +52,20 @@ impl StructHeader {
             Stage::Discard(_) if input.is_empty() => return Ok(Step::Need(1)),
             Stage::Discard(rest) => return Ok(Step::Consumed(self.discard(rest, input.len()))),
         };
-        let end = self.size + body;
+        let end = self.layout.size + body;
         if input.len() < end {
             self.stage = Stage::Body(body);
             return Ok(Step::Need(end - input.len()));
         }
         self.stage = Stage::Header { seen: 0 };
-        if !self.others.is_empty() {
-            self.received.clear();
-            self.received.extend_from_slice(&input[..self.size]);
+        if !self.layout.others.is_empty() {
+            let header = &input[..self.layout.size];
+            let received = &mut self.headers().received;
+            received.clear();
+            received.extend_from_slice(header);
         }
         Ok(Step::Frame {
-            payload: self.strip..end,
+            payload: self.layout.strip..end,
             consumed: end,
         })
     }
@@ -71,18 +73,22 @@ impl StructHeader {
     /// Judges the header: the number of bytes behind it, or `None` while it is not complete.
     #[inline]
     fn accept(&mut self, seen: usize, input: &[u8]) -> Result<Option<usize>, FrameError> {
-        if !self.template.is_empty() {
-            let arrived = &input[..input.len().min(self.size)];
+        if !self.layout.template.is_empty() {
+            let arrived = &input[..input.len().min(self.layout.size)];
             let seen = seen.min(arrived.len());
-            if let Some(position) = self.template.first_difference(seen, &arrived[seen..]) {
+            if let Some(position) = self
+                .layout
+                .template
+                .first_difference(seen, &arrived[seen..])
+            {
                 return Err(self.wrong_byte(position));
             }
         }
-        if input.len() < self.size {
+        if input.len() < self.layout.size {
             self.stage = Stage::Header { seen: input.len() };
             return Ok(None);
         }
-        let body = self.length.read(input)?;
+        let body = self.layout.length.read(input)?;
         match self.limits.admit(body + self.kept() as u128) {
             Ok(frame) => Ok(Some(frame - self.kept())),
             Err(error) => Err(self.reject(error, body, input.len())),
@@ -94,15 +100,16 @@ impl StructHeader {
     #[cold]
     fn missing(&self, arrived: usize) -> usize {
         let next = self
+            .layout
             .template
             .next_checked(arrived)
-            .map_or(self.size, |position| position + 1);
+            .map_or(self.layout.size, |position| position + 1);
         next - arrived
     }
 
     #[cold]
     fn wrong_byte(&self, position: usize) -> FrameError {
-        let expected = self.template.expected(position);
+        let expected = self.layout.template.expected(position);
         FrameError::malformed(format!(
             "byte {position} of the header is not {expected:#04x}"
         ))
@@ -112,8 +119,8 @@ impl StructHeader {
     /// Completes the error for a frame that the limits do not allow, and decides what comes next.
     #[cold]
     fn reject(&mut self, error: FrameError, body: u128, arrived: usize) -> FrameError {
-        let error = error.at(self.length.item().offset);
-        match Discard::new(self.size, body) {
+        let error = error.at(self.layout.length.item().offset);
+        match Discard::new(self.layout.size, body) {
             Some(rest) if self.limits.may_skip(&error) => {
                 error.skipping(self.discard(rest, arrived))
             }
@@ -138,9 +145,9 @@ impl StructHeader {
     pub(super) fn end(&self, arrived: usize) -> Result<Step, FrameError> {
         let cut_off = match self.stage {
             Stage::Header { .. } if arrived == 0 => return Ok(Step::End),
-            Stage::Header { .. } => FrameError::truncated(Part::Header, arrived, self.size),
+            Stage::Header { .. } => FrameError::truncated(Part::Header, arrived, self.layout.size),
             Stage::Body(body) => {
-                FrameError::truncated(Part::Body, arrived.saturating_sub(self.size), body)
+                FrameError::truncated(Part::Body, arrived.saturating_sub(self.layout.size), body)
             }
             Stage::Discard(rest) => rest.cut_off(),
         };

@@ -1,6 +1,6 @@
 //! Judges a frame to be sent, and writes its header.
 
-use super::{StructHeader, item::Order};
+use super::{Layout, StructHeader, item::Order};
 use crate::{FrameError, Value};
 
 impl StructHeader {
@@ -18,9 +18,9 @@ impl StructHeader {
         })
     }
 
-    /// Checks whether `frame` can be sent, and if so writes its length into the header.
+    /// Checks whether `frame` can be sent, and if so gives what stands in front of it.
     #[inline]
-    pub(super) fn prepare(&mut self, frame: &[u8]) -> Result<(), FrameError> {
+    pub(super) fn prepare(&mut self, frame: &[u8]) -> Result<&[u8], FrameError> {
         self.limits.permit(frame.len())?;
         let kept = self.kept();
         let Some((rest, body)) = frame.split_at_checked(kept) else {
@@ -29,16 +29,49 @@ impl StructHeader {
                 frame.len()
             )));
         };
-        self.length.write(body.len(), &mut self.sent)?;
+        let layout = self.layout.clone();
+        let sent = &mut self.headers().sent;
+        layout.length.write(body.len(), sent)?;
         if kept > 0 {
-            self.check_kept(rest)
-        } else {
-            Ok(())
+            layout.check_kept(rest, sent)?;
         }
+        Ok(&sent[..layout.strip])
     }
 
+    /// Takes over the values of all items but the length, or none of them.
+    pub(super) fn replace_header(&mut self, items: &[Value]) -> Result<(), FrameError> {
+        if items.len() != self.layout.others.len() {
+            return Err(FrameError::unencodable(format!(
+                "{} header items, but beside the length this header has {}",
+                items.len(),
+                self.layout.others.len()
+            )));
+        }
+        let mut header = self.headers().sent.clone();
+        for (index, (item, value)) in self.layout.others.iter().zip(items).enumerate() {
+            item.pack(value, &mut header).map_err(|what| {
+                FrameError::unencodable(format!("header item {index} beside the length: {what}"))
+            })?;
+            let there = &header[item.offset..item.end()];
+            if self
+                .layout
+                .template
+                .first_difference(item.offset, there)
+                .is_some()
+            {
+                return Err(FrameError::unencodable(format!(
+                    "header item {index} beside the length must be its constant"
+                )));
+            }
+        }
+        self.headers().sent = header;
+        Ok(())
+    }
+}
+
+impl Layout {
     /// Checks that the part of the header that a frame brings along says what it must.
-    fn check_kept(&self, rest: &[u8]) -> Result<(), FrameError> {
+    fn check_kept(&self, rest: &[u8], sent: &[u8]) -> Result<(), FrameError> {
         if let Some(position) = self.template.first_difference(self.strip, rest) {
             let expected = self.template.expected(position);
             return Err(FrameError::unencodable(format!(
@@ -49,37 +82,12 @@ impl StructHeader {
         let length = self.length.item().offset.max(self.strip)..self.length.item().end();
         if !length.is_empty() {
             let there = &rest[length.start - self.strip..length.end - self.strip];
-            if *there != self.sent[length] {
+            if *there != sent[length] {
                 return Err(FrameError::unencodable(
                     "the frame begins with part of its header, but the length in it is not its own",
                 ));
             }
         }
-        Ok(())
-    }
-
-    /// Takes over the values of all items but the length, or none of them.
-    pub(super) fn replace_header(&mut self, items: &[Value]) -> Result<(), FrameError> {
-        if items.len() != self.others.len() {
-            return Err(FrameError::unencodable(format!(
-                "{} header items, but beside the length this header has {}",
-                items.len(),
-                self.others.len()
-            )));
-        }
-        let mut header = self.sent.clone();
-        for (index, (item, value)) in self.others.iter().zip(items).enumerate() {
-            item.pack(value, &mut header).map_err(|what| {
-                FrameError::unencodable(format!("header item {index} beside the length: {what}"))
-            })?;
-            let there = &header[item.offset..item.end()];
-            if self.template.first_difference(item.offset, there).is_some() {
-                return Err(FrameError::unencodable(format!(
-                    "header item {index} beside the length must be its constant"
-                )));
-            }
-        }
-        self.sent = header;
         Ok(())
     }
 }

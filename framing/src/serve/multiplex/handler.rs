@@ -1,8 +1,9 @@
 //! Serves multiplexed connections.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 
 use bytes::Bytes;
+use futures_util::{TryFutureExt, future::Either};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
@@ -73,18 +74,22 @@ where
             tags,
             options,
         } = self.clone();
-        async move {
-            let (pusher, pushes) = Pusher::new(options.max_pushes);
-            peer.pusher = Some(pusher);
+        let (pusher, pushes) = Pusher::new(options.max_pushes);
+        peer.pusher = Some(pusher);
+        let making = async move {
             poll_fn(|cx| make_service.poll_ready(cx))
                 .await
                 .map_err(Into::into)?;
-            let service = make_service.call(peer).await.map_err(Into::into)?;
-            Multiplex::new(connection, tags, service)?
-                .options(options)
-                .pushes(pushes)
-                .drain(&drain)
-                .await
-        }
+            make_service.call(peer).await.map_err(Into::into)
+        };
+        // Not in one block, which would keep a second place for the connection.
+        making.and_then(move |service| {
+            let multiplex = Multiplex::new(connection, tags, service)
+                .map(|it| it.options(options).pushes(pushes).drain(&drain));
+            match multiplex {
+                Ok(multiplex) => Either::Left(multiplex),
+                Err(error) => Either::Right(ready(Err(error.into()))),
+            }
+        })
     }
 }

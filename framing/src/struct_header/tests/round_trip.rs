@@ -113,18 +113,18 @@ proptest! {
         cuts in vec(any::<Index>(), 0..8),
     ) {
         // An adjustment may leave no length to say.
-        let Ok(framing) = setting.options.build(setting.limits) else { return Ok(()) };
+        let Ok(mut framing) = setting.options.build(setting.limits) else { return Ok(()) };
         let mut sender = Machine::new(framing.clone());
         let (mut expected, mut wire) = (Vec::new(), Vec::new());
         let kept = framing.kept();
         for body in bodies {
             // What is left of the header comes with the frame: first what it must hold, then the
             // length that belongs to it.
-            let mut header = framing.sent.clone();
-            if framing.length.write(body.len(), &mut header).is_err() {
+            let mut header = framing.headers().sent.clone();
+            if framing.layout.length.write(body.len(), &mut header).is_err() {
                 continue;
             }
-            let payload = [&header[framing.size - kept..], &body].concat();
+            let payload = [&header[framing.layout.size - kept..], &body].concat();
             match sender.send(Bytes::from(payload.clone())) {
                 Ok(()) => expected.push(frame(payload)),
                 Err(error) => prop_assert!(
@@ -161,19 +161,19 @@ proptest! {
         let Setting { options, limits, noise } = setting;
         let Ok(framing) = options.strict_pad(true).build(limits) else { return Ok(()) };
         // A header from a peer: noise, with what must be in it.
-        let mut header = noise[..framing.size].to_vec();
+        let mut header = noise[..framing.layout.size].to_vec();
         for (position, byte) in header.iter_mut().enumerate() {
-            if framing.template.next_checked(position) == Some(position) {
-                *byte = framing.template.expected(position);
+            if framing.layout.template.next_checked(position) == Some(position) {
+                *byte = framing.layout.template.expected(position);
             }
         }
         // Strings by count and truth values have more spellings than one; Python writes one.
-        for item in &framing.others {
+        for item in &framing.layout.others {
             let value = item.unpack(&header);
             item.pack(&value, &mut header).unwrap();
         }
-        let said = framing.length.write(body.len(), &mut header);
-        let agrees = framing.template.first_difference(0, &header).is_none();
+        let said = framing.layout.length.write(body.len(), &mut header);
+        let agrees = framing.layout.template.first_difference(0, &header).is_none();
         prop_assume!(said.is_ok() && agrees);
         let wire = [&header[..], &body].concat();
         let mut receiver = Machine::new(framing.clone());
@@ -200,10 +200,10 @@ proptest! {
         // Headers that are mostly right, in front of bodies that are mostly as long as they say.
         let mut stream = Vec::new();
         for (body, right) in lengths {
-            let mut header = framing.sent.clone();
+            let mut header = framing.headers().sent.clone();
             if !right {
-                header[usize::from(body) % framing.size] ^= 1;
-            } else if framing.length.write(body.into(), &mut header).is_err() {
+                header[usize::from(body) % framing.layout.size] ^= 1;
+            } else if framing.layout.length.write(body.into(), &mut header).is_err() {
                 continue;
             }
             stream.extend_from_slice(&header);
