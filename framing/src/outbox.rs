@@ -141,6 +141,7 @@ impl Outbox {
     }
 
     /// Whether everything has left.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.remaining() == 0
     }
@@ -186,6 +187,7 @@ impl Outbox {
 }
 
 impl Buf for Outbox {
+    #[inline]
     fn remaining(&self) -> usize {
         let queued = self.segments.as_ref().map_or(0, |it| it.bytes);
         queued + self.tail.len() - self.sent

@@ -1,6 +1,7 @@
 //! From the socket to frames.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
@@ -8,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::Instant,
+    time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::io::poll_read_buf;
 
@@ -254,19 +255,8 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             Poll::Pending => {
                 machine.rest();
                 let limits = this.clock.as_ref().and_then(|clock| clock.deadline());
-                let Some(deadline) = machine.deadline().into_iter().chain(limits).min() else {
-                    *this.timer = None;
-                    return Poll::Pending;
-                };
-                let deadline = Instant::from_std(deadline);
-                let timer = this
-                    .timer
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-                if timer.deadline() != deadline {
-                    timer.as_mut().reset(deadline);
-                }
-                ready!(timer.as_mut().poll(cx));
-                *this.timer = None;
+                let deadline = machine.deadline().into_iter().chain(limits).min();
+                ready!(poll_timer(this.timer, deadline, cx));
                 let limits = this.clock.as_mut().map_or(Ok(()), |clock| clock.check());
                 if let Err(Error::Frame(error)) = limits {
                     return Poll::Ready(Err(machine.poison(error).into()));
@@ -322,6 +312,35 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Waits until `deadline`, for ever if there is none.
+///
+/// A timer that goes off earlier is left alone until then. Deadlines mostly move away from us, with
+/// each frame, and moving the timer along takes a lock and often a system call: a tenth of an
+/// ack-handshake's time.
+fn poll_timer(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    deadline: Option<std::time::Instant>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let Some(deadline) = deadline.map(Instant::from_std) else {
+        if timer.as_ref().is_some_and(|timer| timer.is_elapsed()) {
+            *timer = None;
+        }
+        return Poll::Pending;
+    };
+    let set = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+    if set.deadline() > deadline {
+        set.as_mut().reset(deadline);
+    }
+    ready!(set.as_mut().poll(cx));
+    if set.deadline() < deadline {
+        set.as_mut().reset(deadline);
+        ready!(set.as_mut().poll(cx));
+    }
+    *timer = None;
+    Poll::Ready(())
 }
 
 /// Tells the limits that a frame is whole.
