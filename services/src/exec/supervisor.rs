@@ -209,7 +209,7 @@ impl Supervisor {
 
 /// Whether no process of the command is alive; false when that cannot be known.
 async fn is_alone(leash: &Leash) -> bool {
-    survey(leash).await.is_some_and(|found| found.is_empty())
+    leash.group().is_surely_gone() || survey(leash).await.is_some_and(|found| found.is_empty())
 }
 
 /// Ends what the command left behind: asked to, and made to after the grace.
