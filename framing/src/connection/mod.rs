@@ -22,7 +22,7 @@ use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep},
+    time::Sleep,
 };
 
 use self::{budget::Share, clock::Clock};
@@ -386,24 +386,8 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
     }
 
     #[inline]
-    fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
-        if self.failed {
-            return Err(self.sending_failed());
-        }
-        if !self.has_room() {
-            return Err(Error::NotReady);
-        }
-        let this = self.as_mut().project();
-        if this.halves.is_some() {
-            this.machine.set_now(Instant::now().into_std());
-        }
-        this.machine.send(frame)?;
-        *this.arrived = 0;
-        if let Some(clock) = this.clock {
-            clock.sent();
-        }
-        self.settle_pinned();
-        Ok(())
+    fn start_send(self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
+        self.start(|machine| machine.send(frame))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
