@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exit::Exit;
@@ -292,6 +293,8 @@ async fn tell(events: &mpsc::Sender<Event>, waiting: VecDeque<Output>, ended: En
         }
     }
     let _ = events.send(Event::Ended(ended)).await;
+    // Whoever waits for the end goes first: to let go of what is left here takes some microseconds.
+    yield_now().await;
 }
 
 async fn asked_to_kill(kill: &mut watch::Receiver<Option<String>>) -> String {
