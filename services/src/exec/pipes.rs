@@ -123,7 +123,7 @@ impl Pipes {
         }
         let was_full = self.buffer.len() == self.buffer.capacity();
         let bytes = self.buffers.take(&mut self.buffer);
-        if was_full && self.buffer.capacity() < PIECE {
+        if self.buffer.capacity() == 0 || was_full && self.buffer.capacity() < PIECE {
             self.buffer = self.buffers.lend();
         }
         Some(match is_stderr {
