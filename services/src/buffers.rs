@@ -37,7 +37,7 @@ impl Buffers {
         idle.unwrap_or_else(|| Vec::with_capacity(self.size))
     }
 
-    /// Takes out what is in `buffer`, which is empty then and may be used on.
+    /// Takes out what is in `buffer`; it is empty then, and if it was not copied, no buffer any more.
     pub(crate) fn take(&self, buffer: &mut Vec<u8>) -> Bytes {
         if buffer.len() <= COPY_LIMIT {
             let bytes = Bytes::copy_from_slice(buffer);
@@ -45,7 +45,7 @@ impl Buffers {
             return bytes;
         }
         Bytes::from_owner(Lent {
-            buffer: mem::replace(buffer, self.lend()),
+            buffer: mem::take(buffer),
             home: self.clone(),
         })
     }
@@ -92,10 +92,11 @@ mod tests {
         buffer.resize(8192, 7);
         let place = buffer.as_ptr();
         let bytes = buffers.take(&mut buffer);
-        assert!(buffer.is_empty() && bytes.as_ptr() == place);
+        assert!(buffer.capacity() == 0 && bytes.as_ptr() == place);
         let half = bytes.slice(..4096);
         drop(bytes);
-        assert_ne!(buffers.lend().as_ptr(), place);
+        let other = buffers.lend();
+        assert_ne!(other.as_ptr(), place);
         assert_eq!(half, [7; 4096][..]);
         drop(half);
         let again = buffers.lend();
@@ -116,9 +117,9 @@ mod tests {
     #[test]
     fn no_more_are_kept_than_agreed() {
         let buffers = Buffers::new(8192, 2);
-        let mut buffer = buffers.lend();
         let lent: Vec<_> = (0..5)
             .map(|_| {
+                let mut buffer = buffers.lend();
                 buffer.resize(8192, 7);
                 buffers.take(&mut buffer)
             })
