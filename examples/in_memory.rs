@@ -4,6 +4,7 @@
 
 use std::{convert::Infallible, io::Cursor};
 
+use anyhow::Context;
 use framing::{
     Lines, LinesOptions,
     serve::{Memory, MemoryConnector, serve_with},
@@ -37,10 +38,8 @@ async fn main() -> anyhow::Result<()> {
     let stored = client
         .put(&name, None, false, Cursor::new(text.clone()))
         .await?;
-    println!(
-        "stored {} bytes as {name}, blake3 {}",
-        stored.size, stored.digest
-    );
+    let digest = stored.digest.context("stored without a digest")?;
+    println!("stored {} bytes as {name}, blake3 {digest}", stored.size);
 
     let mut download = client.get(&name).await?;
     let mut back = Vec::new();

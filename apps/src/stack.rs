@@ -130,5 +130,5 @@ fn open_files(config: &config::Files) -> anyhow::Result<Files> {
     let store = options
         .open(&config.root)
         .with_context(|| format!("cannot open the folder {}", config.root.display()))?;
-    Ok(Files::new(store))
+    Ok(Files::new(store).digest_optional(config.digest_optional))
 }

@@ -117,6 +117,20 @@ pub trait Framing {
             })
     }
 
+    /// The same for a frame in two pieces, `prefix` and behind it `rest`.
+    ///
+    /// Protocols often mark a frame with a byte or two in front. A framing that writes payloads
+    /// as they are can do that without a copy of the `rest`; the others need not care, as the pieces
+    /// are put together for them. The error carries the whole frame.
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        self.encode(Bytes::from([prefix, &rest].concat()), out)
+    }
+
     /// The largest frame, in bytes as handed out, for both directions.
     fn max_frame(&self) -> usize;
 
@@ -211,6 +225,15 @@ impl<F: Framing + ?Sized> Framing for Box<F> {
 
     fn encode_slice(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), FrameError> {
         (**self).encode_slice(frame, out)
+    }
+
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        (**self).encode_prefixed(prefix, rest, out)
     }
 
     fn max_frame(&self) -> usize {

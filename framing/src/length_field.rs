@@ -338,6 +338,15 @@ impl Framing for LengthField {
         self.0.encode_slice(frame, out)
     }
 
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        self.0.encode_prefixed(prefix, rest, out)
+    }
+
     fn is_mid_frame(&self) -> bool {
         self.0.is_mid_frame()
     }

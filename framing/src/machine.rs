@@ -304,6 +304,12 @@ impl<F: Framing> Machine<F> {
         self.framing.encode(frame, &mut self.out)
     }
 
+    /// The same for a frame in two pieces, of which the second is [not
+    /// copied](Framing::encode_prefixed) where the framing can do without.
+    pub fn send_prefixed(&mut self, prefix: &[u8], rest: Bytes) -> Result<(), FrameError> {
+        self.framing.encode_prefixed(prefix, rest, &mut self.out)
+    }
+
     /// The bytes to be written.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.out

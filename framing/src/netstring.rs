@@ -218,6 +218,24 @@ impl Framing for Netstring {
         Ok(())
     }
 
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        let length = prefix.len() + rest.len();
+        if let Err(error) = self.limits.permit(length) {
+            return Err(error.with_frame([prefix, &rest].concat().into()));
+        }
+        decimal::put(length, out);
+        out.put_slice(b":");
+        out.put_slice(prefix);
+        out.put(rest);
+        out.put_slice(b",");
+        Ok(())
+    }
+
     fn is_mid_frame(&self) -> bool {
         matches!(self.stage, Stage::Discard(_) | Stage::Comma)
     }

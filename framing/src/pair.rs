@@ -142,6 +142,15 @@ impl<R: Framing, S: Framing> Framing for Pair<R, S> {
         self.send.encode_slice(frame, out)
     }
 
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        self.send.encode_prefixed(prefix, rest, out)
+    }
+
     fn max_frame(&self) -> usize {
         self.receive.max_frame().min(self.send.max_frame())
     }

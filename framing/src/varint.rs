@@ -276,6 +276,22 @@ impl Framing for Varint {
         Ok(())
     }
 
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        let length = prefix.len() + rest.len();
+        if let Err(error) = self.limits.permit(length) {
+            return Err(error.with_frame([prefix, &rest].concat().into()));
+        }
+        put(length, out);
+        out.put_slice(prefix);
+        out.put(rest);
+        Ok(())
+    }
+
     fn is_mid_frame(&self) -> bool {
         matches!(self.stage, Stage::Discard(_))
     }

@@ -136,6 +136,7 @@ fn refusals_that_leave_something_behind() {
         (Fault::ChangedByRefusal, "behind the refused"),
         (Fault::NoCheckOnEncode, "is not refused"),
         (Fault::OtherSlices, "`encode` and `encode_slice`"),
+        (Fault::OtherPieces, "`encode` and `encode_prefixed`"),
     ] {
         let laws = Laws::new(|| marked::make(fault), &frames()).refuses("a|!b");
         assert_caught(&laws, Law::AllOrNothing, saying);

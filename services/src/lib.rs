@@ -64,6 +64,7 @@
 //! # Layout
 //!
 //! - `message.rs`, `body.rs`, `fields.rs`, `session.rs`: what services see.
+//! - `buffers.rs`: what large pieces are read into.
 //! - `handle.rs`: how a service joins a stack; `ping.rs` and `whoami.rs` are the smallest that do; `trace.rs`
 //!   and `audit.rs` note what happens.
 //! - `login/`, `exec/`, `files/`: each with its `layer.rs`, and below it the traits that others can implement.
@@ -74,6 +75,7 @@
 
 pub mod audit;
 mod body;
+mod buffers;
 pub mod chat;
 pub mod client;
 mod clock;

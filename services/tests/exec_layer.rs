@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use common::{CODECS, Parts, Peer, Server, noise, trailer, until, within};
 use framing::Connection;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use services::{
     client::{Client, ClientError, Command},
@@ -985,4 +985,25 @@ async fn a_raw_peer_sees_the_documented_frames() {
     );
     let first: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!(first["status"], "ok");
+}
+
+#[tokio::test]
+async fn the_answer_waits_for_the_first_word_of_a_command_but_not_for_long() {
+    let server = Parts::new("struct-header").spawner(real()).start();
+    let mut together = false;
+    // Where the machine is busy a command may be slow now and then.
+    for _ in 0..100 {
+        let mut peer = server.peer_of("alice").await;
+        let asked = json!({"verb": "exec", "args": {"argv": ["uname"]}});
+        assert_eq!(peer.ask(asked).await["status"], "ok");
+        // It has come with the answer, or is still to come.
+        together = peer.connection.next().now_or_never().is_some();
+        if together {
+            break;
+        }
+    }
+    assert!(together);
+    let mut peer = server.peer_of("alice").await;
+    let silent = json!({"verb": "exec", "args": {"argv": ["sleep", "100"]}});
+    assert_eq!(peer.ask(silent).await["status"], "ok");
 }

@@ -19,8 +19,8 @@ use services::{
     BodyError,
     client::{Client, ClientError},
     files::{
-        BoxFuture, Digest, Download, FileInfo, FileName, Listing, MemoryStore, Precondition,
-        ReadFrom, Store, StoreError, Upload, Version,
+        BoxFuture, Digest, DirectoryStore, Download, FileInfo, FileName, Listing, MemoryStore,
+        Precondition, ReadFrom, Store, StoreError, Upload, Version,
     },
 };
 use tokio::io::{AsyncRead, ReadBuf};
@@ -34,7 +34,7 @@ async fn put(client: &mut Client, file: &str, content: &[u8]) -> Result<Digest, 
     let size = Some(content.len() as u64);
     within(client.put(&name(file), size, true, source))
         .await
-        .map(|uploaded| uploaded.digest)
+        .map(|uploaded| uploaded.digest.unwrap())
 }
 
 async fn get(client: &mut Client, file: &str) -> Result<Vec<u8>, ClientError> {
@@ -275,6 +275,68 @@ async fn sha256_takes_the_place_of_blake3_for_those_who_ask() {
 }
 
 #[tokio::test]
+async fn to_do_without_a_digest_is_refused_unless_the_server_allows_it() {
+    let server = Parts::new("struct-header").start();
+    let mut client = server.client_of("alice").await;
+    put(&mut client, "f", b"hello").await.unwrap();
+    client.set_digests(false);
+    assert_eq!(code(within(client.get(&name("f"))).await), "not-allowed");
+    let (g, source) = (name("g"), Cursor::new(b"hello"));
+    let put = within(client.put(&g, None, false, source)).await;
+    assert_eq!(code(put), "not-allowed");
+    client.set_digests(true);
+    assert_eq!(client.list_all().await.unwrap().len(), 1);
+    assert_eq!(get(&mut client, "f").await.unwrap(), b"hello");
+}
+
+#[tokio::test]
+async fn a_file_without_a_digest_is_whole_by_its_size() {
+    let content = noise(700_000);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = DirectoryStore::open(folder.path()).unwrap();
+    for parts in [
+        Parts::new("struct-header"),
+        Parts::new("struct-header").store(directory),
+    ] {
+        let mut parts = parts;
+        parts.digest_optional = true;
+        let server = parts.start();
+        let mut client = server.client_of("alice").await;
+        client.set_digests(false);
+        let source = Cursor::new(content.clone());
+        let stored = within(client.put(&name("f"), None, false, source)).await;
+        let stored = stored.unwrap();
+        assert_eq!((stored.size, stored.digest), (700_000, None));
+        assert!(get(&mut client, "f").await.unwrap() == content);
+        for have in [1, 256 * 1024, 699_999, 700_000] {
+            let mut hasher = Digest::hasher();
+            hasher.update(&content[..have]);
+            let resumed = within(client.resume(&name("f"), None, hasher)).await;
+            let mut download = resumed.unwrap();
+            let mut rest = Vec::new();
+            while let Some(bytes) = within(download.read()).await.unwrap() {
+                rest.extend_from_slice(&bytes);
+            }
+            assert!(rest == content[have..], "{have}");
+            assert_eq!(download.digest(), None);
+        }
+
+        // What was said of the size still counts, and a digest that nobody compares is refused.
+        let mut peer = server.peer_of("alice").await;
+        let args = json!({"name": "g", "size": 6, "digest": false});
+        let head = put_by_hand(&mut peer, args, &[b"hello"], ".").await;
+        assert_eq!(head["status"], "size-mismatch");
+        let args = json!({"name": "g", "digest": false});
+        let head = put_by_hand(&mut peer, args, &[b"hello"], &end(b"hello")).await;
+        assert_eq!(head["status"], "bad-request");
+        assert_eq!(client.list_all().await.unwrap().len(), 1);
+        // Who does not ask to do without must give one.
+        let head = put_by_hand(&mut peer, json!({"name": "g"}), &[b"hello"], ".").await;
+        assert_eq!(head["status"], "bad-request");
+    }
+}
+
+#[tokio::test]
 async fn svc_d13_a_download_resumes_anywhere_with_the_digest_of_the_whole() {
     // Larger than a piece of the store, so that an offset stands in the middle of one.
     let content = noise(700_000);
@@ -307,7 +369,7 @@ async fn svc_d13_a_download_resumes_anywhere_with_the_digest_of_the_whole() {
                 rest.extend_from_slice(&bytes);
             }
             assert!(rest == content[have..], "{codec} {have}");
-            assert_eq!(download.digest(), digest);
+            assert_eq!(download.digest(), Some(digest));
         }
         // A beginning that is not the file's is found out at the end, and not before.
         let mut hasher = Digest::hasher();

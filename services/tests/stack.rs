@@ -153,6 +153,7 @@ async fn every_framing_carries_every_service() {
         while let Some(bytes) = download.read().await.unwrap() {
             got.extend_from_slice(&bytes);
         }
+        assert!(uploaded.digest.is_some());
         assert_eq!(download.digest(), uploaded.digest);
         assert!(got == content, "{text}");
         client.remove(&name).await.unwrap();

@@ -72,6 +72,9 @@ pub struct Files {
     pub max_file: Option<Size>,
     /// The most bytes of all files together.
     pub quota: Option<Size>,
+    /// Whether clients may do without a digest.
+    #[serde(default)]
+    pub digest_optional: bool,
 }
 
 /// `[exec]`

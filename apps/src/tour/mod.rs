@@ -178,7 +178,12 @@ impl Walk<'_> {
                 let uploaded = client.put(&name, Some(size), true, file).await?;
                 Ok((
                     uploaded.size,
-                    format!("stored, blake3 {}", short(&uploaded.digest)),
+                    format!(
+                        "stored, blake3 {}",
+                        uploaded
+                            .digest
+                            .map_or_else(String::new, |digest| short(&digest))
+                    ),
                 ))
             })
             .await;
@@ -207,7 +212,8 @@ impl Walk<'_> {
                     downloading.inc(bytes.len() as u64);
                 }
                 target.flush()?;
-                let (there, here) = (download.digest(), digest_of(source)?);
+                let there = download.digest().context("the file has no digest")?;
+                let here = digest_of(source)?;
                 ensure!(
                     there == here,
                     "the digests differ: {here} was sent, {there} came back"

@@ -380,21 +380,8 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
     }
 
     #[inline(always)]
-    fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
-        if self.failed {
-            return Err(self.sending_failed());
-        }
-        if !self.has_room() {
-            return Err(Error::NotReady);
-        }
-        let this = self.as_mut().project();
-        this.machine.send(frame)?;
-        *this.arrived = 0;
-        if let Some(clock) = this.clock {
-            clock.sent();
-        }
-        self.settle_pinned();
-        Ok(())
+    fn start_send(self: Pin<&mut Self>, frame: Bytes) -> Result<(), Error> {
+        self.start(|machine| machine.send(frame))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

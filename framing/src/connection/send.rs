@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Sleep,
@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::io::poll_write_buf;
 
 use super::{Connection, clock::Clock};
-use crate::{Error, Framing, Machine};
+use crate::{Error, FrameError, Framing, Machine};
 
 /// How long a close waits for a peer whose frames cannot be read to stop writing, and how much of
 /// what it writes is thrown away: somebody who never stops is not listened to.
@@ -33,6 +33,57 @@ pub(super) struct Parting {
 }
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
+    /// As [`start_send`](futures_sink::Sink::start_send), for a frame in two pieces, `prefix` and
+    /// behind it `rest`: a large `rest` is [not copied](Framing::encode_prefixed) where the framing
+    /// can do without.
+    ///
+    /// ```
+    /// use std::pin::Pin;
+    ///
+    /// use framing::{Connection, StructHeader};
+    /// use futures_util::SinkExt;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), framing::Error> {
+    /// let (ours, mut theirs) = tokio::io::duplex(64);
+    /// let mut frames = Connection::new(ours, StructHeader::default());
+    /// Pin::new(&mut frames).start_send_prefixed(b"d", "hello".into())?;
+    /// frames.close().await?;
+    /// let mut written = Vec::new();
+    /// theirs.read_to_end(&mut written).await?;
+    /// assert_eq!(written, b"\0\0\0\x06dhello");
+    /// # Ok(()) }
+    /// ```
+    pub fn start_send_prefixed(
+        self: Pin<&mut Self>,
+        prefix: &[u8],
+        rest: Bytes,
+    ) -> Result<(), Error> {
+        self.start(|machine| machine.send_prefixed(prefix, rest))
+    }
+
+    /// Hands a frame over, which `write` appends to the outbox.
+    #[inline(always)]
+    pub(super) fn start(
+        mut self: Pin<&mut Self>,
+        write: impl FnOnce(&mut Machine<F>) -> Result<(), FrameError>,
+    ) -> Result<(), Error> {
+        if self.failed {
+            return Err(self.sending_failed());
+        }
+        if !self.has_room() {
+            return Err(Error::NotReady);
+        }
+        let this = self.as_mut().project();
+        write(this.machine)?;
+        *this.arrived = 0;
+        if let Some(clock) = this.clock {
+            clock.sent();
+        }
+        self.settle_pinned();
+        Ok(())
+    }
+
     /// Makes progress for the sink until `done`, on the waker that serves both halves.
     pub(super) fn poll_until(
         self: Pin<&mut Self>,

@@ -254,6 +254,21 @@ impl Framing for StructHeader {
         Ok(())
     }
 
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        let Some(header) = self.plain_header(prefix.len() + rest.len()) else {
+            return self.encode(Bytes::from([prefix, &rest].concat()), out);
+        };
+        out.put_slice(&header);
+        out.put_slice(prefix);
+        out.put(rest);
+        Ok(())
+    }
+
     fn max_frame(&self) -> usize {
         self.limits.largest()
     }

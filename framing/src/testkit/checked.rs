@@ -250,6 +250,20 @@ impl<F: Framing> Framing for Checked<F> {
         result
     }
 
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        let before = out_length(out);
+        let frame = Bytes::from([prefix, &rest].concat());
+        let result = self.framing.encode_prefixed(prefix, rest, out);
+        let written = out_length(out).saturating_sub(before);
+        self.judge_refusal(&frame, Some(&frame), written, &result);
+        result
+    }
+
     fn max_frame(&self) -> usize {
         self.framing.max_frame()
     }
@@ -371,6 +385,24 @@ impl<F: Framing> Bench<F> {
         let sent = guard(|| self.0.framing_mut().encode_slice(frame, out)).map_err(|broken| {
             broken.while_doing(format!("at `encode_slice` of {}", show(frame)))
         })?;
+        self.0.framing().kept()?;
+        Ok(sent)
+    }
+
+    pub(super) fn send_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Kept<Result<(), FrameError>> {
+        let what = format!(
+            "at `encode_prefixed` of {} and {}",
+            show(prefix),
+            show(&rest)
+        );
+        let framing = self.0.framing_mut();
+        let sent = guard(|| framing.encode_prefixed(prefix, rest, out))
+            .map_err(|broken| broken.while_doing(what))?;
         self.0.framing().kept()?;
         Ok(sent)
     }

@@ -71,6 +71,42 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
         Ok(())
     }
 
+    /// Law 2: a frame in two pieces is written like one in one.
+    pub(super) fn pieces_are_written_like_frames(&self) -> Kept {
+        for frame in self.frames.iter().chain(&self.refused) {
+            for at in [0, 1, frame.len() / 2] {
+                let Some((prefix, rest)) = frame.split_at_checked(at) else {
+                    continue;
+                };
+                let (mut whole, mut cut) = (Bench::new((self.make)()), Bench::new((self.make)()));
+                let mut out = Outbox::new();
+                let results = (
+                    whole.send(frame)?.map_err(|error| error.to_string()),
+                    cut.send_prefixed(prefix, frame.slice_ref(rest), &mut out)?
+                        .map_err(|error| error.to_string()),
+                );
+                LAW.holds(results.0 == results.1, || {
+                    format!(
+                        "`encode` and `encode_prefixed` of {} differ: {:?} and {:?}",
+                        show(frame),
+                        results.0,
+                        results.1
+                    )
+                })?;
+                let written = (whole.written(), out.take_bytes());
+                LAW.holds(written.0 == written.1, || {
+                    format!(
+                        "`encode` and `encode_prefixed` of {} differ: {} and {}",
+                        show(frame),
+                        show(&written.0),
+                        show(&written.1)
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Law 2 for interactive framings: a frame that was announced and can no longer be sent.
     pub(super) fn announced_frames_come_back(&self) -> Kept {
         for frame in &self.frames {

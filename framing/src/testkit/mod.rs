@@ -212,6 +212,7 @@ impl<M: Fn() -> F, F: Framing> Laws<M> {
                 (Law::RoundTrip, Self::both_ends_may_talk),
                 (Law::AllOrNothing, Self::refusals_write_nothing),
                 (Law::AllOrNothing, Self::slices_are_written_like_frames),
+                (Law::AllOrNothing, Self::pieces_are_written_like_frames),
                 (Law::AllOrNothing, Self::header_items_survive),
                 (Law::AllOrNothing, Self::announced_frames_come_back),
                 (Law::Limits, Self::frames_over_the_limit_are_too_long),

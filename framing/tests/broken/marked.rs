@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     ChangedByRefusal,
     /// Borrowed frames are written differently.
     OtherSlices,
+    /// Of frames in two pieces the first is left out.
+    OtherPieces,
     /// It promises to carry anything.
     PromisesTooMuch,
     /// Two frames in one read are one.
@@ -150,6 +152,18 @@ impl Framing for Marked {
             error.take_frame();
             error
         })
+    }
+
+    fn encode_prefixed(
+        &mut self,
+        prefix: &[u8],
+        rest: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), FrameError> {
+        if self.fault == Fault::OtherPieces && !prefix.is_empty() {
+            return self.encode(rest, out);
+        }
+        self.encode([prefix, &rest].concat().into(), out)
     }
 
     fn max_frame(&self) -> usize {

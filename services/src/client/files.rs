@@ -5,18 +5,22 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use futures_util::stream;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{Client, ClientError, Reply, unasked_body};
 use crate::{
     Body, BodyError, Code, Fields, Part, Status, Verb,
+    buffers::Buffers,
     files::{Digest, FileName, Hasher, Version},
 };
 
 /// Bytes read from a local file at once.
 const CHUNK: usize = 256 * 1024;
+
+/// How many buffers are kept for further chunks: one that is sent and one that is read.
+const KEPT: usize = 2;
 
 /// The most files that [`Client::list_all`] takes, whatever the server says.
 const MAX_FILES: usize = 1_000_000;
@@ -52,8 +56,9 @@ pub struct Listing {
 pub struct Uploaded {
     /// Its size in bytes.
     pub size: u64,
-    /// The digest of its bytes, the same here and there.
-    pub digest: Digest,
+    /// The digest of its bytes, the same here and there; none if the client [does
+    /// without](Client::set_digests).
+    pub digest: Option<Digest>,
     /// Whether it took the place of an older version.
     pub replaced: bool,
     /// Whether the server said that it is stored. Where the dialect has no words for that, all that
@@ -80,10 +85,15 @@ impl Client {
         if overwrite {
             arguments.set("overwrite", true);
         }
+        if self.does_without_digest() {
+            arguments.set("digest", false);
+        }
         let sent = Arc::new(OnceLock::new());
         let source = Source {
             content,
-            hasher: Digest::hasher(),
+            hasher: (!self.does_without_digest()).then(Digest::hasher),
+            count: 0,
+            buffers: Buffers::new(CHUNK, KEPT),
             sent: sent.clone(),
         };
         let body = Body::from_stream(stream::unfold(Some(source), async |source| {
@@ -98,7 +108,7 @@ impl Client {
             return Err(unasked_body());
         }
         let details = reply.details();
-        let (size, digest) = (details.require("size")?, details.require("digest")?);
+        let (size, digest) = (details.require("size")?, details.get("digest")?);
         if sent.get() != Some(&Read::Whole(size, digest)) {
             return Err(ClientError::Nonsense(
                 "another size or digest than that of what was sent".to_owned(),
@@ -213,6 +223,10 @@ impl Client {
         if let Some(version) = version {
             arguments.set("version", version);
         }
+        let digest_due = !self.does_without_digest();
+        if !digest_due {
+            arguments.set("digest", false);
+        }
         let has_versions = self.has_versions();
         let reply = self.call(Verb::GET, arguments, Body::none()).await?;
         let file = remote_file(reply.details(), has_versions)?;
@@ -229,7 +243,8 @@ impl Client {
         Ok(Download {
             reply,
             file,
-            hasher: have,
+            come: have.count(),
+            hasher: digest_due.then_some(have),
         })
     }
 
@@ -250,7 +265,10 @@ impl Client {
 pub struct Download<'a> {
     reply: Reply<'a>,
     file: RemoteFile,
-    hasher: Hasher,
+    /// Bytes of the file that are here.
+    come: u64,
+    /// None without a digest to compare with.
+    hasher: Option<Hasher>,
 }
 
 impl Download<'_> {
@@ -259,14 +277,17 @@ impl Download<'_> {
         &self.file
     }
 
-    /// The next bytes. `None` comes only when all have come and their digest agrees with the
-    /// server's; more bytes than announced are an error. Cancel safe.
+    /// The next bytes. `None` comes only when all have come and their digest, unless the client [does
+    /// without](Client::set_digests), agrees with the server's; more bytes than announced are an error. Cancel safe.
     pub async fn read(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.reply.next().await {
                 Some(Ok(Part::Data(bytes))) => {
-                    self.hasher.update(&bytes);
-                    if self.hasher.count() > self.file.size {
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&bytes);
+                    }
+                    self.come += bytes.len() as u64;
+                    if self.come > self.file.size {
                         return Err(ClientError::Nonsense(
                             "more bytes than announced".to_owned(),
                         ));
@@ -274,13 +295,14 @@ impl Download<'_> {
                     return Ok(Some(bytes));
                 }
                 Some(Ok(Part::End(trailer))) => {
-                    let digest: Digest = trailer.require("digest")?;
-                    if self.hasher.count() < self.file.size {
+                    if self.come < self.file.size {
                         return Err(ClientError::Nonsense(
                             "fewer bytes than announced".to_owned(),
                         ));
                     }
-                    if self.hasher.digest() != digest {
+                    if let Some(digest) = self.digest()
+                        && digest != trailer.require("digest")?
+                    {
                         return Err(ClientError::Nonsense(
                             "a digest that is not the file's".to_owned(),
                         ));
@@ -294,32 +316,37 @@ impl Download<'_> {
         }
     }
 
-    /// The digest of what has come so far; at the end, of the file.
-    pub fn digest(&self) -> Digest {
-        self.hasher.digest()
+    /// The digest of what has come so far; at the end, of the file. None if the client [does
+    /// without](Client::set_digests).
+    pub fn digest(&self) -> Option<Digest> {
+        self.hasher.as_ref().map(Hasher::digest)
     }
 }
 
 /// How the reading of a local file went.
 #[derive(Debug, PartialEq)]
 enum Read {
-    Whole(u64, Digest),
+    Whole(u64, Option<Digest>),
     Failed(std::io::ErrorKind),
 }
 
 /// A local file on its way to the server.
 struct Source<R> {
     content: R,
-    hasher: Hasher,
+    /// None if there is to be no digest.
+    hasher: Option<Hasher>,
+    count: u64,
+    buffers: Buffers,
     sent: Arc<OnceLock<Read>>,
 }
 
 impl<R: AsyncRead + Unpin> Source<R> {
     async fn next(mut self) -> Option<(Result<Part, BodyError>, Option<Self>)> {
-        let mut chunk = BytesMut::with_capacity(CHUNK);
+        let mut chunk = self.buffers.lend();
         // Whole chunks, however little each read gives.
         while chunk.len() < CHUNK {
-            match self.content.read_buf(&mut chunk).await {
+            let room = CHUNK - chunk.len();
+            match self.content.read_buf(&mut (&mut chunk).limit(room)).await {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {
@@ -333,12 +360,20 @@ impl<R: AsyncRead + Unpin> Source<R> {
             }
         }
         if chunk.is_empty() {
-            let digest = self.hasher.digest();
-            let _ = self.sent.set(Read::Whole(self.hasher.count(), digest));
-            return Some((Ok(Part::End(Fields::new().with("digest", digest))), None));
+            let digest = self.hasher.as_ref().map(Hasher::digest);
+            let _ = self.sent.set(Read::Whole(self.count, digest));
+            let mut trailer = Fields::new();
+            if let Some(digest) = digest {
+                trailer.set("digest", digest);
+            }
+            return Some((Ok(Part::End(trailer)), None));
         }
-        self.hasher.update(&chunk);
-        Some((Ok(Part::Data(chunk.freeze())), Some(self)))
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk);
+        }
+        self.count += chunk.len() as u64;
+        let chunk = self.buffers.take(&mut chunk);
+        Some((Ok(Part::Data(chunk)), Some(self)))
     }
 }
 

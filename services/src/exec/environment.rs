@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{Uid, geteuid};
 
 use super::command::{SEARCH_PATH, has_nul};
 use super::spawner::SpawnError;
@@ -75,8 +78,21 @@ fn check(name: &OsStr, value: &OsStr) -> Result<(), SpawnError> {
 }
 
 /// The name of the user we run as, or its number when it has none.
+///
+/// Looked up once and not for every command, as that takes 6 microseconds; a server that changes its
+/// user looks again.
 fn user_name() -> OsString {
-    let id = rustix::process::geteuid().as_raw().to_string();
+    static LAST: Mutex<Option<(Uid, OsString)>> = Mutex::new(None);
+    let id = geteuid();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((user, name)) if *user == id => name.clone(),
+        _ => last.insert((id, look_up_name(id))).1.clone(),
+    }
+}
+
+fn look_up_name(id: Uid) -> OsString {
+    let id = id.as_raw().to_string();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {
         let mut fields = line.split(':');

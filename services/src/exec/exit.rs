@@ -41,11 +41,9 @@ impl Exit {
     /// The outcome, once the process has ended. Cancel safe, and may be called again.
     pub(super) async fn wait(&mut self) -> Outcome {
         loop {
-            // Looked at before waiting: the news may have come before anyone listened.
-            if let Status::Ended(outcome) = self.group.status() {
-                return outcome;
-            }
             match &mut self.watch {
+                // Readable also when the end came before anyone listened, and from then on for good:
+                // until then it costs no system call, however often it is asked beside the output.
                 #[cfg(target_os = "linux")]
                 Watch::Descriptor(descriptor) => match descriptor.readable().await {
                     Ok(mut ready) => {
@@ -61,7 +59,10 @@ impl Exit {
                     let _ = news.await;
                     self.watch = Watch::Over;
                 }
-                Watch::Over => std::future::pending().await,
+                Watch::Over => match self.group.status() {
+                    Status::Ended(outcome) => return outcome,
+                    Status::Running => std::future::pending().await,
+                },
             }
         }
     }

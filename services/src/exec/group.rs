@@ -19,7 +19,7 @@ use rustix::process::{
 use super::outcome::Outcome;
 use super::running::SignalError;
 use super::signal;
-use super::survey::{Survey, signal_stray, survey};
+use super::survey::{Survey, is_newest, signal_stray, survey};
 
 /// The process group that a command leads.
 #[derive(Debug)]
@@ -79,12 +79,17 @@ impl Group {
         if child.is_none() {
             return Status::Ended(taken());
         }
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        match waitid(WaitId::Pid(self.leader), options) {
+        match self.look() {
             Ok(None) | Err(Errno::INTR) => Status::Running,
             Ok(Some(status)) => Status::Ended(outcome_of(&status)),
             Err(_) => Status::Ended(taken()),
         }
+    }
+
+    /// The end of the first process, if that has ended and was not collected.
+    fn look(&self) -> rustix::io::Result<Option<WaitIdStatus>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(self.leader), options)
     }
 
     /// Collects the first process, which must have ended; from here on nothing is sent.
@@ -93,6 +98,14 @@ impl Group {
             // An error means that somebody else collected it.
             let _ = child.wait();
         }
+    }
+
+    /// Whether it is certain without a [`survey`](Self::survey) that nobody of the command is alive:
+    /// the first process has ended, and neither it nor anybody else has made a process meanwhile.
+    pub(super) fn is_surely_gone(&self) -> bool {
+        // Under the lock, so that the number stays the first process's.
+        let child = self.lock();
+        child.is_some() && matches!(self.look(), Ok(Some(_))) && is_newest(self.leader)
     }
 
     /// Who of the command is still alive, as long as the first process was not collected. Blocks for a

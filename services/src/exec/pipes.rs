@@ -2,28 +2,35 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::process::{ChildStderr, ChildStdout};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::unix::pipe::Receiver;
 
 use super::meter::Meter;
 use super::outcome::Output;
+use crate::buffers::Buffers;
 
 /// The most that one read takes: what a pipe holds by default.
 const PIECE: usize = 64 * 1024;
+/// The most that is read as long as no read has taken so much: most commands write less than this,
+/// and to get and to give back a large buffer costs more than to read.
+const FIRST: usize = 4 * 1024;
+/// How many buffers are kept for further pieces: those that wait for a slow reader, one that is on
+/// its way to the client and one to read into.
+const KEPT: usize = 6;
 
 /// The reading ends of a command's standard output and error.
 #[derive(Debug)]
 pub(super) struct Pipes {
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
-    scratch: Box<[u8]>,
+    /// What is read into; empty between two reads.
+    buffer: Vec<u8>,
+    buffers: Buffers,
     meter: Meter,
     /// Which of the two is asked first; they take turns, so that neither starves.
     stderr_first: bool,
@@ -50,7 +57,8 @@ impl Pipes {
         Ok(Self {
             stdout: stdout.transpose()?,
             stderr: stderr.transpose()?,
-            scratch: vec![0; PIECE].into_boxed_slice(),
+            buffer: Vec::new(),
+            buffers: Buffers::new(PIECE, KEPT),
             meter: Meter::new(max_output),
             stderr_first: false,
         })
@@ -89,19 +97,13 @@ impl Pipes {
                 &mut self.stdout
             };
             let Some(receiver) = pipe else { continue };
-            let mut buffer = ReadBuf::new(&mut self.scratch);
-            match Pin::new(receiver).poll_read(cx, &mut buffer) {
+            match poll_fill(receiver, &mut self.buffer, cx) {
                 Poll::Pending => continue,
                 // A pipe has no errors that could pass; it is as good as ended.
-                Poll::Ready(Err(_)) => *pipe = None,
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => *pipe = None,
-                Poll::Ready(Ok(())) => {
-                    let bytes = self.meter.admit(buffer.filled());
-                    return Poll::Ready(if bytes.is_empty() {
-                        Read::Exceeded
-                    } else {
-                        Read::Piece(piece(is_stderr, bytes))
-                    });
+                Poll::Ready(Ok(0) | Err(_)) => *pipe = None,
+                Poll::Ready(Ok(_)) => {
+                    let piece = self.take(is_stderr);
+                    return Poll::Ready(piece.map_or(Read::Exceeded, Read::Piece));
                 }
             }
         }
@@ -112,34 +114,54 @@ impl Pipes {
         }
     }
 
+    /// What is in the buffer, as far as it may pass.
+    fn take(&mut self, is_stderr: bool) -> Option<Output> {
+        let admitted = self.meter.admit(self.buffer.len());
+        self.buffer.truncate(admitted);
+        if self.buffer.is_empty() {
+            return None;
+        }
+        let was_full = self.buffer.len() == self.buffer.capacity();
+        let bytes = self.buffers.take(&mut self.buffer);
+        if self.buffer.capacity() == 0 || was_full && self.buffer.capacity() < PIECE {
+            self.buffer = self.buffers.lend();
+        }
+        Some(match is_stderr {
+            true => Output::Stderr(bytes),
+            false => Output::Stdout(bytes),
+        })
+    }
+
     /// Reads what stands in the pipes at this moment, without waiting.
     ///
     /// Called once the command has ended, this is all that the command itself can have written. The
     /// pipes are asked directly: the runtime may not have heard yet that there is something.
     pub(super) fn read_waiting(&mut self) -> Vec<Output> {
+        // Of most commands both are at their end now, which one question tells.
+        self.close_ended();
         let mut pieces = Vec::new();
         for is_stderr in [false, true] {
-            let pipe = if is_stderr {
-                &self.stderr
-            } else {
-                &self.stdout
-            };
-            let Some(receiver) = pipe else { continue };
             // Only so much: somebody left behind may write without end.
-            let mut waiting = ioctl_fionread(receiver).unwrap_or(0);
-            while waiting > 0 && !self.meter.is_exceeded() {
-                let most = usize::try_from(waiting).map_or(PIECE, |waiting| waiting.min(PIECE));
-                let length = match rustix::io::read(receiver, &mut self.scratch[..most]) {
+            let mut waiting = None;
+            while !self.meter.is_exceeded() {
+                let pipe = if is_stderr {
+                    &self.stderr
+                } else {
+                    &self.stdout
+                };
+                let Some(receiver) = pipe else { break };
+                let left = waiting.get_or_insert_with(|| ioctl_fionread(receiver).unwrap_or(0));
+                if *left == 0 {
+                    break;
+                }
+                make_room(&mut self.buffer);
+                match rustix::io::read(receiver, spare_capacity(&mut self.buffer)) {
                     Ok(0) => break,
-                    Ok(length) => length,
+                    Ok(length) => *left = left.saturating_sub(length as u64),
                     Err(Errno::INTR) => continue,
                     Err(_) => break,
-                };
-                waiting -= length as u64;
-                let bytes = self.meter.admit(&self.scratch[..length]);
-                if !bytes.is_empty() {
-                    pieces.push(piece(is_stderr, bytes));
                 }
+                pieces.extend(self.take(is_stderr));
             }
         }
         pieces
@@ -152,34 +174,53 @@ impl Pipes {
 
     /// Lets go of streams that are at their end, without waiting and without reading.
     pub(super) fn close_ended(&mut self) {
-        for pipe in [&mut self.stdout, &mut self.stderr] {
-            if pipe.as_ref().is_some_and(has_ended) {
-                *pipe = None;
+        let pipes = [&mut self.stdout, &mut self.stderr];
+        let mut open: Vec<_> = pipes.into_iter().filter(|pipe| pipe.is_some()).collect();
+        let mut asked: Vec<_> = open
+            .iter()
+            .flat_map(|pipe| pipe.as_ref())
+            .map(|pipe| PollFd::new(pipe, PollFlags::IN))
+            .collect();
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if poll(&mut asked, Some(&now)).is_err() {
+            return;
+        }
+        // Nobody holds the writing end, and nothing is left to read.
+        let has_ended = |asked: &PollFd<'_>| {
+            let found = asked.revents();
+            found.contains(PollFlags::HUP) && !found.contains(PollFlags::IN)
+        };
+        let ended: Vec<_> = asked.iter().map(has_ended).collect();
+        for (pipe, has_ended) in open.iter_mut().zip(ended) {
+            if has_ended {
+                **pipe = None;
             }
         }
     }
 }
 
-/// Whether nobody holds the writing end and nothing is left to read.
-fn has_ended(receiver: &Receiver) -> bool {
-    let mut asked = [PollFd::new(receiver, PollFlags::IN)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    match poll(&mut asked, Some(&now)) {
-        Ok(_) => {
-            let found = asked[0].revents();
-            found.contains(PollFlags::HUP) && !found.contains(PollFlags::IN)
+/// Reads into the empty `buffer` as soon as there is something. Only then it has to have room: most
+/// commands write nothing.
+fn poll_fill(
+    receiver: &mut Receiver,
+    buffer: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(receiver.poll_read_ready(cx))?;
+        make_room(buffer);
+        match receiver.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return Poll::Ready(other),
         }
-        Err(_) => false,
     }
 }
 
-fn piece(is_stderr: bool, bytes: Bytes) -> Output {
-    if is_stderr {
-        Output::Stderr(bytes)
-    } else {
-        Output::Stdout(bytes)
+fn make_room(buffer: &mut Vec<u8>) {
+    if buffer.capacity() == 0 {
+        buffer.reserve_exact(FIRST);
     }
 }

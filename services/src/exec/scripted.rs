@@ -326,7 +326,8 @@ impl Player {
             let Ok(room) = self.events.reserve().await else {
                 return pending().await;
             };
-            let bytes = self.meter.admit(piece);
+            let admitted = self.meter.admit(piece.len());
+            let bytes = Bytes::copy_from_slice(&piece[..admitted]);
             if !bytes.is_empty() {
                 room.send(Event::Output(match output {
                     Output::Stdout(_) => Output::Stdout(bytes),

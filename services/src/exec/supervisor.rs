@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exit::Exit;
@@ -209,7 +210,7 @@ impl Supervisor {
 
 /// Whether no process of the command is alive; false when that cannot be known.
 async fn is_alone(leash: &Leash) -> bool {
-    survey(leash).await.is_some_and(|found| found.is_empty())
+    leash.group().is_surely_gone() || survey(leash).await.is_some_and(|found| found.is_empty())
 }
 
 /// Ends what the command left behind: asked to, and made to after the grace.
@@ -292,6 +293,8 @@ async fn tell(events: &mpsc::Sender<Event>, waiting: VecDeque<Output>, ended: En
         }
     }
     let _ = events.send(Event::Ended(ended)).await;
+    // Whoever waits for the end goes first: to let go of what is left here takes some microseconds.
+    yield_now().await;
 }
 
 async fn asked_to_kill(kill: &mut watch::Receiver<Option<String>>) -> String {

@@ -26,7 +26,12 @@ impl Survey {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{signal_stray, survey};
+pub(super) use linux::{is_newest, signal_stray, survey};
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_newest(_: Pid) -> bool {
+    false
+}
 
 /// Other systems have no such table, and the caller has to assume the worst.
 #[cfg(not(target_os = "linux"))]
@@ -42,10 +47,34 @@ mod linux {
     use std::fs::{self, File};
     use std::io::Read;
 
+    use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
     use super::super::environment::MARK;
     use super::{Pid, Signal, Survey, io};
+
+    /// Whether no process was made on this machine since `leader`; false when that cannot be known.
+    ///
+    /// The system tells which number it gave out last, and it gives out none that is in use: while
+    /// `leader` has not been collected, its own number there is proof. On a machine with 80 processes
+    /// that is one read of 4 microseconds in place of a survey of 800, more than half of what
+    /// a command such as `true` took.
+    pub(in super::super) fn is_newest(leader: Pid) -> bool {
+        /// Three averages, two counts and the number, with room for larger ones.
+        const LONGEST: usize = 128;
+        let last = || {
+            let mut file = File::open("/proc/loadavg").ok()?;
+            // Containers may have a file of their own here, which is brought up to date now and then.
+            if fstatfs(&file).ok()?.f_type != PROC_SUPER_MAGIC {
+                return None;
+            }
+            let mut line = [0; LONGEST];
+            let length = file.read(&mut line).ok()?;
+            let line = std::str::from_utf8(&line[..length]).ok()?;
+            line.split_ascii_whitespace().nth(4)?.parse::<i32>().ok()
+        };
+        last() == Some(leader.as_raw_nonzero().get())
+    }
 
     /// Looks through the table of processes. Takes about ten microseconds for each process of the
     /// machine, and blocks.
@@ -138,6 +167,30 @@ mod linux {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        use std::process::Command;
+
+        /// Whether a shell that has run `line` is still the newest when it has ended.
+        fn is_newest_after(line: &str) -> bool {
+            let mut shell = Command::new("/bin/sh").args(["-c", line]).spawn().unwrap();
+            let leader = Pid::from_child(&shell);
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(leader), options).unwrap();
+            let is_newest = is_newest(leader);
+            shell.wait().unwrap();
+            is_newest
+        }
+
+        #[test]
+        fn only_who_has_made_no_process_is_the_newest() {
+            for line in ["(:)", "/bin/true; :", "sleep 1 &", "/bin/true & wait"] {
+                for _ in 0..20 {
+                    assert!(!is_newest_after(line), "{line:?}");
+                }
+            }
+            // Others on this machine make processes as well, but not always.
+            assert!((0..1000).any(|_| is_newest_after(":")));
+        }
 
         #[test]
         fn names_with_parentheses_and_spaces_do_not_confuse() {

@@ -89,7 +89,7 @@ async fn put(
     for chunk in content.chunks(100_000) {
         upload.write(content.slice_ref(chunk)).await?;
     }
-    upload.commit(size, Digest::of(content)).await
+    upload.commit(size, Some(Digest::of(content))).await
 }
 
 async fn get(store: &dyn Store, from: &str, start: ReadFrom) -> Result<Bytes, StoreError> {
@@ -130,7 +130,7 @@ async fn contents_come_back_whole<M: Make>(make: &M) {
             }
             assert_eq!(upload.offset(), length as u64);
             let stored = upload
-                .commit(length as u64, Digest::of(&sent))
+                .commit(length as u64, Some(Digest::of(&sent)))
                 .await
                 .unwrap();
             assert!(!stored.replaced);
@@ -207,7 +207,7 @@ async fn short_and_long_uploads_fail<M: Make>(make: &M) {
             for came in [0, 1, 299_999] {
                 let mut upload = begin(expected).await;
                 upload.write(sent.slice(..came)).await.unwrap();
-                let outcome = upload.commit(size, Digest::of(&sent)).await;
+                let outcome = upload.commit(size, Some(Digest::of(&sent))).await;
                 let mismatch = StoreError::SizeMismatch {
                     expected: size,
                     got: came as u64,
@@ -219,7 +219,7 @@ async fn short_and_long_uploads_fail<M: Make>(make: &M) {
         // What came is exactly what the commit says, but not what was announced.
         let mut upload = begin(Some(size)).await;
         upload.write(sent.slice(..10)).await.unwrap();
-        let outcome = upload.commit(10, Digest::of(&sent[..10])).await;
+        let outcome = upload.commit(10, Some(Digest::of(&sent[..10]))).await;
         assert_eq!(kind(outcome), StoreErrorKind::SizeMismatch);
         // One byte more than announced ends the upload for good.
         let mut upload = begin(Some(size)).await;
@@ -227,7 +227,7 @@ async fn short_and_long_uploads_fail<M: Make>(make: &M) {
         let more = upload.write(Bytes::from_static(b"x")).await;
         assert_eq!(kind(more), StoreErrorKind::SizeMismatch);
         assert!(upload.write(Bytes::new()).await.is_err());
-        assert!(upload.commit(size, Digest::of(&sent)).await.is_err());
+        assert!(upload.commit(size, Some(Digest::of(&sent))).await.is_err());
         unchanged(&*store, old.as_ref()).await;
     }
 }
@@ -241,7 +241,7 @@ async fn a_wrong_digest_fails<M: Make>(make: &M) {
         .await
         .unwrap();
     upload.write(sent).await.unwrap();
-    let outcome = upload.commit(1000, Digest::of(&old)).await;
+    let outcome = upload.commit(1000, Some(Digest::of(&old))).await;
     assert_eq!(kind(outcome), StoreErrorKind::DigestMismatch);
     unchanged(&*store, Some(&old)).await;
 }
@@ -295,7 +295,7 @@ async fn overwrite(store: &dyn Store, sent: &Bytes) -> Result<(), StoreError> {
     for chunk in sent.chunks(100_000) {
         upload.write(sent.slice_ref(chunk)).await?;
     }
-    upload.commit(size, Digest::of(sent)).await.map(drop)
+    upload.commit(size, Some(Digest::of(sent))).await.map(drop)
 }
 
 async fn poll_then_drop<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
@@ -336,8 +336,8 @@ async fn names_that_look_alike_collide<M: Make>(make: &M) {
             .unwrap()
     };
     let (first, second) = (begin("notes").await, begin("Notes").await);
-    first.commit(0, Digest::of(b"")).await.unwrap();
-    let outcome = second.commit(0, Digest::of(b"")).await;
+    first.commit(0, Some(Digest::of(b""))).await.unwrap();
+    let outcome = second.commit(0, Some(Digest::of(b""))).await;
     assert_eq!(kind(outcome), StoreErrorKind::Collision);
     assert_eq!(listed(&*store).await.len(), 3);
 }
@@ -468,7 +468,7 @@ async fn preconditions_hold<M: Make>(make: &M) {
     assert_ne!(first, second);
     // It held at the beginning and does not hold at the end.
     assert_eq!(
-        kind(late.commit(0, Digest::of(b"")).await),
+        kind(late.commit(0, Some(Digest::of(b""))).await),
         StoreErrorKind::Changed
     );
 
@@ -568,7 +568,7 @@ async fn ended_uploads_free_their_quota<M: Make>(make: &M) {
         match round % 3 {
             0 => drop(upload),
             1 => upload.abort().await,
-            _ => assert!(upload.commit(1, Digest::of(b"")).await.is_err()),
+            _ => assert!(upload.commit(1, Some(Digest::of(b""))).await.is_err()),
         }
     }
     drop(within_quota(&*store, &file).await);

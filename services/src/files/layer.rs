@@ -7,7 +7,8 @@ use futures_util::stream;
 
 use super::{
     Download, FileInfo, FileName, Precondition, ReadFrom, Store, StoreError, StoreErrorKind,
-    Version, trailer::Digests,
+    Version,
+    trailer::{Asked, Digests},
 };
 use crate::{
     Authed, Body, BodyError, Code, Fields, Handle, HandleLayer, Part, Request, Response, Status,
@@ -23,9 +24,9 @@ const PAGE: usize = 1000;
 ///
 /// | verb | right | arguments | answer |
 /// |---|---|---|---|
-/// | `put` | `write` | `name`; `size` if known; `overwrite` (false); `version`, to replace just that one; `sha256` (false) | after the commit: `size`, `digest`, `version`, `replaced` |
+/// | `put` | `write` | `name`; `size` if known; `overwrite` (false); `version`, to replace just that one; `digest` (true), `sha256` (false) | after the commit: `size`, `digest`, `version`, `replaced` |
 /// | `list` | `read` | `after` (a name), `limit` (fewer, if they do not fit into a frame) | `files`: `name`, `size`, `modified` (seconds since 1970), `version`; `next`, if there are more |
-/// | `get` | `read` | `name`; `offset` (0); `version`, to fetch just that one; `sha256` (false) | `name`, `size`, `offset`, `version`, `modified`; the bytes; trailer: `digest` of the whole file |
+/// | `get` | `read` | `name`; `offset` (0); `version`, to fetch just that one; `digest` (true), `sha256` (false) | `name`, `size`, `offset`, `version`, `modified`; the bytes; trailer: `digest` of the whole file |
 /// | `remove` | `write` | `name`; `version` | |
 ///
 /// A put's body ends with the `digest` of its bytes (BLAKE3, in hexadecimal) in the trailer, and is
@@ -34,9 +35,14 @@ const PAGE: usize = 1000;
 ///
 /// A request with `sha256: true` has a `sha256` in that trailer: in a put it takes the place of the
 /// `digest`, in a get it stands beside it.
+///
+/// A request with `digest: false` does without the `digest`: nothing but its size and the connection
+/// then say that a file is whole, for a tenth less time. It is refused unless
+/// [`digest_optional`](Self::digest_optional) allows it.
 #[derive(Clone)]
 pub struct Files {
     store: Arc<dyn Store>,
+    digest_optional: bool,
     audit: Arc<dyn Audit>,
 }
 
@@ -45,8 +51,16 @@ impl Files {
     pub fn new(store: impl Store + 'static) -> Self {
         Self {
             store: Arc::new(store),
+            digest_optional: false,
             audit: Arc::new(LogAudit),
         }
+    }
+
+    /// Lets requests do without a digest (`false`).
+    #[must_use]
+    pub fn digest_optional(mut self, optional: bool) -> Self {
+        self.digest_optional = optional;
+        self
     }
 
     /// Sets where changes are noted (the log).
@@ -63,7 +77,7 @@ impl Files {
 
     async fn put(&self, request: Request) -> Result<Response, Status> {
         let arguments = &request.arguments;
-        arguments.only(&["name", "size", "overwrite", "version", "sha256"])?;
+        arguments.only(&["name", "size", "overwrite", "version", "digest", "sha256"])?;
         let name: FileName = arguments.require("name")?;
         let size: Option<u64> = arguments.get("size")?;
         let precondition = match (
@@ -78,8 +92,12 @@ impl Files {
                 return Err(Status::new(Code::BAD_REQUEST, sentence));
             }
         };
-        let mut digests = Digests::new(arguments.get("sha256")?);
+        let asked = Asked::read(arguments, self.digest_optional)?;
+        let mut digests = Digests::of_upload(asked);
         let mut upload = self.store.begin(&name, size, precondition).await?;
+        if !asked.digest {
+            upload.expect_no_digest();
+        }
         let mut body = request.body;
         // Dropping the upload on any way out but the commit leaves nothing of it.
         let trailer = loop {
@@ -94,15 +112,17 @@ impl Files {
                 None => return Err(Status::new(Code::BAD_REQUEST, "a put needs a body")),
             }
         };
-        let digest = digests.agree(&trailer)?;
+        let digest = digests.agree(&trailer, asked)?;
         let got = upload.offset();
         let stored = upload.commit(size.unwrap_or(got), digest).await?;
-        let details = Fields::new()
+        let mut details = Fields::new()
             .with("name", &stored.info.name)
             .with("size", stored.info.size)
-            .with("digest", digests.digest())
             .with("version", stored.info.version)
             .with("replaced", stored.replaced);
+        if let Some(digest) = digest {
+            details.set("digest", digest);
+        }
         Ok(Response::ok().with_details(details))
     }
 
@@ -135,7 +155,7 @@ impl Files {
 
     async fn get(&self, request: Request) -> Result<Response, Status> {
         let arguments = &request.arguments;
-        arguments.only(&["name", "offset", "version", "sha256"])?;
+        arguments.only(&["name", "offset", "version", "digest", "sha256"])?;
         let name = existing(arguments)?;
         let offset: u64 = arguments.get("offset")?.unwrap_or(0);
         let version = arguments.get::<Version>("version")?;
@@ -143,10 +163,17 @@ impl Files {
             Some(version) => ReadFrom::offset(offset).of_version(version),
             None => ReadFrom::offset(offset),
         };
-        let mut digests = Digests::new(arguments.get("sha256")?);
+        let asked = Asked::read(arguments, self.digest_optional)?;
+        let mut digests = Digests::of_download(asked);
+        // Only a digest needs what stands in front of the offset.
+        let begin = if asked.digest || asked.sha256 {
+            0
+        } else {
+            offset
+        };
         let mut download;
-        if offset == 0 {
-            download = self.store.open(&name, from(0)).await?;
+        if begin == offset {
+            download = self.store.open(&name, from(offset)).await?;
         } else {
             // An offset behind the end is refused before the file is read.
             drop(self.store.open(&name, from(offset)).await?);
@@ -154,11 +181,11 @@ impl Files {
         }
         let details = describe(download.info()).with("offset", offset);
         let mut first = None;
-        while digests.count() < offset {
+        while begin + digests.count() < offset {
             let Some(mut chunk) = download.read().await? else {
                 return Err(StoreError::Changed.into());
             };
-            let before = (offset - digests.count()).min(chunk.len() as u64) as usize;
+            let before = (offset - begin - digests.count()).min(chunk.len() as u64) as usize;
             digests.update(&chunk[..before]);
             let rest = chunk.split_off(before);
             first = Some(rest).filter(|rest| !rest.is_empty());

@@ -226,7 +226,7 @@ impl MemoryUpload {
         Ok(())
     }
 
-    fn publish(self, size: u64, digest: Digest) -> Result<Stored, StoreError> {
+    fn publish(self, size: u64, digest: Option<Digest>) -> Result<Stored, StoreError> {
         let mut staged = self.staged?;
         let expected = self.expected.unwrap_or(size);
         for (expected, got) in [(expected, size), (size, self.offset)] {
@@ -234,7 +234,7 @@ impl MemoryUpload {
                 return Err(StoreError::SizeMismatch { expected, got });
             }
         }
-        if digest != staged.hasher.digest() {
+        if digest.is_some_and(|digest| digest != staged.hasher.digest()) {
             return Err(StoreError::DigestMismatch);
         }
         if !staged.rest.is_empty() {
@@ -280,7 +280,7 @@ impl Upload for MemoryUpload {
     fn commit(
         self: Box<Self>,
         size: u64,
-        digest: Digest,
+        digest: Option<Digest>,
     ) -> BoxFuture<'static, Result<Stored, StoreError>> {
         Box::pin(async move { self.publish(size, digest) })
     }

@@ -23,7 +23,7 @@
 //!
 //! let mut upload = store.begin(&name, Some(5), Precondition::Absent).await?;
 //! upload.write(Bytes::from_static(b"hello")).await?;
-//! upload.commit(5, Digest::of(b"hello")).await?;
+//! upload.commit(5, Some(Digest::of(b"hello"))).await?;
 //!
 //! let mut download = store.open(&name, ReadFrom::start()).await?;
 //! assert_eq!(download.read().await?.as_deref(), Some(&b"hello"[..]));

@@ -79,6 +79,11 @@ pub trait Upload: fmt::Debug + Send {
     /// How many bytes have been taken in.
     fn offset(&self) -> u64;
 
+    /// Says that [`commit`](Self::commit) will be given no digest, so that none need be made: of
+    /// a large file that is a tenth of the work. To be said before the first bytes; a digest that comes
+    /// all the same need not agree.
+    fn expect_no_digest(&mut self) {}
+
     /// Takes in the next bytes.
     ///
     /// Bytes may be gathered and written later, so an error can belong to earlier ones; either way
@@ -88,7 +93,8 @@ pub trait Upload: fmt::Debug + Send {
     /// [`offset`](Self::offset), and it was taken in whole or not at all.
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Makes the upload the file of its name, if it has exactly `size` bytes and this `digest`.
+    /// Makes the upload the file of its name, if it has exactly `size` bytes and this `digest`, as far
+    /// as one is given.
     ///
     /// When this returns `Ok`, the file is there and lasts; when it returns an error, the name shows
     /// what it showed before, with one exception: if the last step, making the new name last through
@@ -98,7 +104,7 @@ pub trait Upload: fmt::Debug + Send {
     fn commit(
         self: Box<Self>,
         size: u64,
-        digest: Digest,
+        digest: Option<Digest>,
     ) -> BoxFuture<'static, Result<Stored, StoreError>>;
 
     /// Ends the upload and returns when everything it staged is gone.

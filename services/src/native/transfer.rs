@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     inbox::Inbox,
-    wire::{Piece, Wire, WireError},
+    wire::{Piece, Wire, WireError, Written},
 };
 use crate::{Body, BodyError, BodySender, Code, Part, Status};
 
@@ -90,8 +90,8 @@ impl Outgoing {
             let room = self.wire.max_chunk(framing.max_frame());
             let filled = framing.is_interactive();
             let frame = ready!(self.poll_frame(room, filled, cx))?;
-            if let Some(frame) = frame {
-                connection.as_mut().start_send(frame)?;
+            if let Some(Written { prefix, rest }) = frame {
+                connection.as_mut().start_send_prefixed(prefix, rest)?;
             }
         }
         Poll::Ready(Ok(()))
@@ -104,10 +104,10 @@ impl Outgoing {
         room: usize,
         filled: bool,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, NativeError>> {
+    ) -> Poll<Result<Option<Written>, NativeError>> {
         if let Some(head) = self.head.take() {
             self.done = self.body.is_none();
-            return Poll::Ready(Ok(Some(head)));
+            return Poll::Ready(Ok(Some(head.into())));
         }
         let part = match self.rest.take() {
             Some(part) => Some(part),
@@ -118,7 +118,8 @@ impl Outgoing {
             Some(Ok(part)) => part,
             Some(Err(error)) => {
                 self.done = true;
-                return Poll::Ready(Ok(Some(self.wire.write_abort(&status_of(error))?)));
+                let abort = self.wire.write_abort(&status_of(error))?;
+                return Poll::Ready(Ok(Some(abort.into())));
             }
             None => {
                 self.done = true;

@@ -1,7 +1,7 @@
 //! The native dialect's frames: a head, a chunk, an end.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use framing::{Carries, Framing};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,23 @@ impl ResponseHead {
     }
 }
 
+/// A frame to be sent, in two pieces: so a chunk is not copied behind the byte that says what it is,
+/// which took a fifth of the time of a large file.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) prefix: &'static [u8],
+    pub(super) rest: Bytes,
+}
+
+impl From<Bytes> for Written {
+    fn from(frame: Bytes) -> Self {
+        Self {
+            prefix: b"",
+            rest: frame,
+        }
+    }
+}
+
 /// What a frame within a body is.
 pub(super) enum Piece {
     Part(Part),
@@ -167,28 +184,23 @@ impl Wire {
     }
 
     /// A frame with at most [`max_chunk`](Self::max_chunk) bytes of a body.
-    pub(super) fn write_part(&self, part: Part) -> Result<Bytes, WireError> {
+    pub(super) fn write_part(&self, part: Part) -> Result<Written, WireError> {
         match part {
-            Part::Data(bytes) => Ok(self.write_chunk(DATA, &bytes)),
-            Part::Stdout(bytes) => Ok(self.write_chunk(STDOUT, &bytes)),
-            Part::Stderr(bytes) => Ok(self.write_chunk(STDERR, &bytes)),
-            Part::Control(fields) => write_json(CONTROL, &fields),
-            Part::End(trailer) if trailer.is_empty() => Ok(Bytes::from_static(&[END])),
-            Part::End(trailer) => write_json(END, &trailer),
+            Part::Data(bytes) => Ok(self.write_chunk(&[DATA], bytes)),
+            Part::Stdout(bytes) => Ok(self.write_chunk(&[STDOUT], bytes)),
+            Part::Stderr(bytes) => Ok(self.write_chunk(&[STDERR], bytes)),
+            Part::Control(fields) => Ok(write_json(CONTROL, &fields)?.into()),
+            Part::End(trailer) if trailer.is_empty() => Ok(Bytes::from_static(&[END]).into()),
+            Part::End(trailer) => Ok(write_json(END, &trailer)?.into()),
         }
     }
 
-    fn write_chunk(&self, kind: u8, bytes: &[u8]) -> Bytes {
-        if self.binary {
-            let mut frame = BytesMut::with_capacity(1 + bytes.len());
-            frame.put_u8(kind);
-            frame.put_slice(bytes);
-            return frame.freeze();
-        }
-        let mut frame = String::with_capacity(1 + bytes.len().div_ceil(3) * 4);
-        frame.push(kind.into());
-        STANDARD.encode_string(bytes, &mut frame);
-        frame.into()
+    fn write_chunk(&self, prefix: &'static [u8], bytes: Bytes) -> Written {
+        let rest = match self.binary {
+            true => bytes,
+            false => STANDARD.encode(bytes).into(),
+        };
+        Written { prefix, rest }
     }
 
     /// A frame that ends a body whose rest will never come.

@@ -160,6 +160,7 @@ pub(crate) struct Parts {
     pub(crate) shell: bool,
     pub(crate) limits: Limits,
     pub(crate) store: Arc<dyn StoreMaker>,
+    pub(crate) digest_optional: bool,
     pub(crate) attempts: Arc<dyn Attempts>,
     pub(crate) accounts: MemoryAccounts,
     pub(crate) max_tries: u32,
@@ -205,6 +206,7 @@ impl Parts {
             shell: true,
             limits: Limits::new(),
             store: Arc::new(MemoryStore::new()),
+            digest_optional: false,
             attempts: Arc::new(Unlimited),
             accounts,
             max_tries: 3,
@@ -239,6 +241,7 @@ impl Parts {
             .limits(self.limits)
             .audit(audit.clone());
         let files = self.store.files().audit(audit.clone());
+        let files = files.digest_optional(self.digest_optional);
         let stack = ServiceBuilder::new()
             .layer(HandleLayer::new(Ping))
             .layer(login)

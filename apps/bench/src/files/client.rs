@@ -34,6 +34,9 @@ pub struct FileClient {
     ours: bool,
     #[arg(long, default_value = "struct-header")]
     framing: String,
+    /// Does without a digest.
+    #[arg(long)]
+    no_digest: bool,
     /// Counts the bytes of the chunks, and does not digest them.
     #[arg(long)]
     bare: bool,
@@ -111,6 +114,7 @@ async fn ours(options: &FileClient) -> anyhow::Result<()> {
         return bare(Connection::new(stream, framing), options.size).await;
     }
     let mut client = Client::new(stream, framing)?;
+    client.set_digests(!options.no_digest);
     match options.way {
         Way::Down => {
             let name: FileName = DOWN.parse()?;

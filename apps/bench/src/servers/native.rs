@@ -18,9 +18,10 @@ use tower::{Layer, ServiceBuilder, service_fn};
 
 pub(super) async fn run(listener: TcpListener, framing: &str, folder: &Path) -> anyhow::Result<()> {
     let exec = Exec::new(ProcessSpawner::new("/"), Allow::new(["true", "head"])?);
+    let files = Files::new(DirectoryStore::open(folder)?).digest_optional(true);
     let inside = ServiceBuilder::new()
         .layer(exec.into_layer())
-        .layer(Files::new(DirectoryStore::open(folder)?).into_layer())
+        .layer(files.into_layer())
         .service(Unsupported);
     let guest = Identity::new("guest", [Right::Read, Right::Write, Right::Exec]);
     let stack = AnonymousLayer::new(guest).layer(inside);

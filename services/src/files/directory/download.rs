@@ -1,17 +1,22 @@
 //! Reads one version of a file in large pieces, one piece ahead.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::mem;
 
 use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 use tokio::task::JoinHandle;
 
 use super::folder::{Folder, info_of};
 use super::{PIECE, joined};
+use crate::buffers::Buffers;
 use crate::files::error::StoreError;
 use crate::files::name::FileName;
 use crate::files::store::{BoxFuture, Download, FileInfo, ReadFrom};
+
+/// How many buffers are kept for further pieces: one that is sent and one that is read.
+const KEPT: usize = 2;
 
 /// A download from a folder.
 ///
@@ -36,13 +41,13 @@ impl DirectoryDownload {
         name: FileName,
         from: ReadFrom,
     ) -> Result<Self, StoreError> {
-        let (mut file, info) = folder.open_file(&name)?;
+        let (file, info) = folder.open_file(&name)?;
         let (offset, left) = from.check(&info)?;
-        file.seek(SeekFrom::Start(offset))
-            .map_err(|error| StoreError::from_io("reading a file", &error))?;
         let reader = Reader {
             file,
+            offset,
             left,
+            buffers: Buffers::new(left.min(PIECE as u64) as usize, KEPT),
             info: info.clone(),
             outcome: Ok(()),
         };
@@ -95,7 +100,9 @@ impl Download for DirectoryDownload {
 #[derive(Debug)]
 struct Reader {
     file: File,
+    offset: u64,
     left: u64,
+    buffers: Buffers,
     info: FileInfo,
     /// Whether the file was still the same when the last piece had been read.
     outcome: Result<(), StoreError>,
@@ -104,24 +111,30 @@ struct Reader {
 impl Reader {
     /// Reads the next piece. Blocks.
     fn read(mut self) -> Result<(Self, Bytes), StoreError> {
-        let failed = |error: &_| StoreError::from_io("reading a file", error);
+        let failed = |error: Errno| StoreError::from_io("reading a file", &error.into());
         let wanted = self.left.min(PIECE as u64);
-        let mut piece = Vec::with_capacity(wanted as usize);
-        (&self.file)
-            .take(wanted)
-            .read_to_end(&mut piece)
-            .map_err(|error| failed(&error))?;
-        if (piece.len() as u64) < wanted {
-            return Err(StoreError::Changed);
+        let mut piece = self.buffers.lend();
+        // Into what is free of the buffer, so at once, and not by the doubled steps of `read_to_end`.
+        while (piece.len() as u64) < wanted {
+            let at = self.offset + piece.len() as u64;
+            match pread(&self.file, spare_capacity(&mut piece), at) {
+                Ok(0) => return Err(StoreError::Changed),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(failed(error)),
+            }
         }
+        // A file that has grown meanwhile has more.
+        piece.truncate(wanted as usize);
+        self.offset += wanted;
         self.left -= wanted;
         if self.left == 0 {
-            let stat = rustix::fs::fstat(&self.file).map_err(|error| failed(&error.into()))?;
+            let stat = rustix::fs::fstat(&self.file).map_err(failed)?;
             let now = info_of(self.info.name.clone(), &stat);
             if now.version != self.info.version {
                 self.outcome = Err(StoreError::Changed);
             }
         }
-        Ok((self, piece.into()))
+        let piece = self.buffers.take(&mut piece);
+        Ok((self, piece))
     }
 }

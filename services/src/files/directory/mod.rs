@@ -7,6 +7,7 @@
 
 mod download;
 mod folder;
+mod gathered;
 mod staging;
 mod upload;
 

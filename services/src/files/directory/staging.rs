@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::PIECE;
 use super::folder::{Folder, info_of};
+use super::gathered::Gathered;
 use crate::files::digest::{Digest, Hasher};
 use crate::files::error::StoreError;
 use crate::files::name::FileName;
@@ -23,7 +24,9 @@ const TRIES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Staged {
     temporary: Temporary,
-    hasher: Hasher,
+    /// None where nobody will say what the digest must be.
+    hasher: Option<Hasher>,
+    written: u64,
     pub(super) reservation: Arc<Reservation>,
     /// A buffer that has been written, to be filled again.
     pub(super) spare: Vec<u8>,
@@ -47,23 +50,35 @@ impl Staged {
         }
         Ok(Box::new(Self {
             temporary: Temporary::create(folder)?,
-            hasher: Digest::hasher(),
+            hasher: Some(Digest::hasher()),
+            written: 0,
             reservation: Arc::new(reservation),
             spare: Vec::new(),
         }))
     }
 
-    /// Writes all of `bytes`. Blocks. An error ends the upload.
-    pub(super) fn write(mut self: Box<Self>, mut bytes: Vec<u8>) -> Result<Box<Self>, StoreError> {
-        self.temporary
-            .file
-            .write_all(&bytes)
-            .map_err(|error| StoreError::from_io("writing an upload", &error))?;
-        self.hasher.update(&bytes);
+    /// Makes no digest of what is written from here on.
+    pub(super) fn expect_no_digest(&mut self) {
+        self.hasher = None;
+    }
+
+    /// Writes all of `piece`. Blocks. An error ends the upload.
+    pub(super) fn write(mut self: Box<Self>, piece: Gathered) -> Result<Box<Self>, StoreError> {
+        let Gathered { first, mut copied } = piece;
+        for bytes in [&first[..], &copied] {
+            self.temporary
+                .file
+                .write_all(bytes)
+                .map_err(|error| StoreError::from_io("writing an upload", &error))?;
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(bytes);
+            }
+            self.written += bytes.len() as u64;
+        }
         // One huge chunk must not keep its memory for as long as the upload lives.
-        if bytes.capacity() <= 4 * PIECE {
-            bytes.clear();
-            self.spare = bytes;
+        if copied.capacity() <= 4 * PIECE {
+            copied.clear();
+            self.spare = copied;
         }
         Ok(self)
     }
@@ -73,18 +88,19 @@ impl Staged {
         self,
         name: &FileName,
         precondition: Precondition,
-        announced: (u64, Digest),
+        announced: (u64, Option<Digest>),
         cancelled: &AtomicBool,
     ) -> Result<Stored, StoreError> {
         let (size, digest) = announced;
-        let got = self.hasher.count();
+        let got = self.written;
         if size != got {
             return Err(StoreError::SizeMismatch {
                 expected: size,
                 got,
             });
         }
-        if digest != self.hasher.digest() {
+        // One that was not expected cannot be compared, and so does not agree.
+        if digest.is_some() && digest != self.hasher.as_ref().map(Hasher::digest) {
             return Err(StoreError::DigestMismatch);
         }
         let folder = &self.temporary.folder;

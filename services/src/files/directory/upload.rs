@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::gathered::Gathered;
 use super::staging::Staged;
 use super::{PIECE, blocking, joined};
 use crate::files::digest::Digest;
@@ -23,7 +24,7 @@ pub(super) struct DirectoryUpload {
     expected: Option<u64>,
     precondition: Precondition,
     offset: u64,
-    gathered: Vec<u8>,
+    gathered: Gathered,
     state: State,
 }
 
@@ -50,13 +51,13 @@ impl DirectoryUpload {
             expected,
             precondition,
             offset: 0,
-            gathered: Vec::new(),
+            gathered: Gathered::default(),
             state: State::Idle(staged, reservation),
         }
     }
 
     /// Takes the chunk in, unless it would be more than was announced or than is allowed.
-    fn gather(&mut self, chunk: &Bytes) -> Result<(), StoreError> {
+    fn gather(&mut self, chunk: Bytes) -> Result<(), StoreError> {
         let reservation = match &self.state {
             State::Idle(_, reservation) | State::Writing(_, reservation) => reservation,
             State::Ended(error) => return Err(error.clone()),
@@ -74,7 +75,7 @@ impl DirectoryUpload {
             self.end(error.clone());
             return Err(error);
         }
-        self.gathered.extend_from_slice(chunk);
+        self.gathered.push(chunk);
         self.offset = offset;
         Ok(())
     }
@@ -96,8 +97,8 @@ impl DirectoryUpload {
     fn start_writing(&mut self) {
         self.state = match mem::replace(&mut self.state, State::Ended(StoreError::Ended)) {
             State::Idle(mut staged, reservation) => {
-                let bytes = mem::replace(&mut self.gathered, mem::take(&mut staged.spare));
-                let job = tokio::task::spawn_blocking(move || staged.write(bytes));
+                let piece = self.gathered.take(mem::take(&mut staged.spare));
+                let job = tokio::task::spawn_blocking(move || staged.write(piece));
                 State::Writing(job, reservation)
             }
             other => other,
@@ -106,7 +107,7 @@ impl DirectoryUpload {
 
     /// Lets go of what is staged. A write under way removes it when it ends.
     fn end(&mut self, error: StoreError) {
-        self.gathered = Vec::new();
+        self.gathered = Gathered::default();
         if let State::Idle(staged, _) = mem::replace(&mut self.state, State::Ended(error)) {
             // Removing a large file takes a while. Where the runtime has gone, the closure is
             // dropped at once and `staged` with it.
@@ -117,7 +118,7 @@ impl DirectoryUpload {
         }
     }
 
-    async fn commit_as(mut self, size: u64, digest: Digest) -> Result<Stored, StoreError> {
+    async fn commit_as(mut self, size: u64, digest: Option<Digest>) -> Result<Stored, StoreError> {
         self.settle().await?;
         let ended = State::Ended(StoreError::Ended);
         let State::Idle(staged, _) = mem::replace(&mut self.state, ended) else {
@@ -161,9 +162,15 @@ impl Upload for DirectoryUpload {
         self.offset
     }
 
+    fn expect_no_digest(&mut self) {
+        if let State::Idle(staged, _) = &mut self.state {
+            staged.expect_no_digest();
+        }
+    }
+
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            self.gather(&chunk)?;
+            self.gather(chunk)?;
             if self.gathered.len() >= PIECE {
                 self.settle().await?;
                 self.start_writing();
@@ -175,7 +182,7 @@ impl Upload for DirectoryUpload {
     fn commit(
         self: Box<Self>,
         size: u64,
-        digest: Digest,
+        digest: Option<Digest>,
     ) -> BoxFuture<'static, Result<Stored, StoreError>> {
         Box::pin(self.commit_as(size, digest))
     }
