@@ -26,7 +26,7 @@ pub const CELLS: [(usize, usize, usize); 12] = [
 ];
 
 /// The first is the limit.
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 16] = [
     Kind::Raw,
     Kind::RawBytes,
     Kind::Epoll,
@@ -34,8 +34,11 @@ const KINDS: [Kind; 13] = [
     Kind::OursLent,
     Kind::OursDyn,
     Kind::OursLayers,
+    Kind::OursLogin,
+    Kind::OursNative,
     Kind::OursMultiplex,
     Kind::Framed,
+    Kind::FramedTuned,
     Kind::TokioTower,
     Kind::Tarpc,
     Kind::Netty,

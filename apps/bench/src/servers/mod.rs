@@ -7,6 +7,7 @@ mod epoll;
 mod files;
 mod foreign;
 mod framed;
+mod login;
 mod native;
 mod ours;
 mod output;
@@ -24,6 +25,7 @@ use clap::{Args, ValueEnum};
 
 pub use self::files::{DOWN, UP};
 pub use self::foreign::missing;
+pub use self::login::{ECHO, NAME, PASSWORD};
 pub use self::tarpc::{EchoRequest, EchoResponse};
 use crate::{
     load::Speaks,
@@ -54,8 +56,11 @@ pub enum Kind {
     OursLent,
     OursDyn,
     OursLayers,
+    OursLogin,
+    OursNative,
     OursMultiplex,
     Framed,
+    FramedTuned,
     TokioTower,
     Tarpc,
     Twisted,
@@ -84,6 +89,8 @@ impl Kind {
         match self {
             Self::Tarpc => Speaks::Tarpc,
             Self::OursMultiplex => Speaks::Tagged,
+            Self::OursLogin => Speaks::Login,
+            Self::OursNative => Speaks::Native,
             _ => Speaks::U32,
         }
     }
@@ -157,7 +164,8 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             Kind::AckOursDyn => ack::chosen(listener).await,
             Kind::Raw => accept::each(listener, raw::copied).await,
             Kind::RawBytes => accept::each(listener, raw::counted).await,
-            Kind::Framed => accept::each(listener, framed::echo).await,
+            Kind::Framed => accept::each(listener, framed::usual).await,
+            Kind::FramedTuned => accept::each(listener, framed::tuned).await,
             Kind::TokioTower => accept::each(listener, tokio_tower::echo).await,
             Kind::Tarpc => accept::each(listener, tarpc::echo).await,
             Kind::OursLent => accept::each(listener, ours::lent).await,
@@ -165,6 +173,8 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             Kind::OursDyn => ours::chosen(listener, &options.framing).await,
             Kind::OursLayers => ours::layered(listener).await,
             Kind::OursMultiplex => ours::multiplexed(listener).await,
+            Kind::OursLogin => login::plain(listener).await,
+            Kind::OursNative => login::native(listener).await,
         }
     })
 }
