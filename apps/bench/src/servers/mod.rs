@@ -24,7 +24,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 pub use self::files::{DOWN, UP};
-pub use self::foreign::missing;
+pub use self::foreign::{missing, ssh_client};
 pub use self::login::{ECHO, NAME, PASSWORD};
 pub use self::tarpc::{EchoRequest, EchoResponse};
 use crate::{
@@ -45,6 +45,9 @@ pub struct ServeOptions {
     /// Where the files are.
     #[arg(long, default_value = ".")]
     pub folder: PathBuf,
+    /// Where peers keep their settings.
+    #[arg(long, default_value = ".")]
+    pub settings: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,6 +78,11 @@ pub enum Kind {
     FilesMoved,
     FilesTokio,
     Output,
+    Nginx,
+    NginxSendfile,
+    Vsftpd,
+    Sshd,
+    Asyncssh,
 }
 
 impl Kind {
@@ -101,7 +109,9 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
     pin(Side::Server)?;
     process::raise_open_files()?;
     match options.kind {
-        Kind::Twisted => return Err(foreign::become_twisted().into()),
+        kind @ (Kind::Twisted | Kind::Asyncssh) => {
+            return Err(foreign::become_python(kind).into());
+        }
         Kind::Netty => return Err(foreign::become_netty().into()),
         _ => {}
     }
@@ -129,6 +139,17 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             ready();
             return files::blocking(&listener, &options.folder, output::copied);
         }
+        kind @ (Kind::Nginx | Kind::NginxSendfile) => {
+            ready();
+            let sendfile = kind == Kind::NginxSendfile;
+            let (folder, settings) = (&options.folder, &options.settings);
+            return Err(foreign::become_nginx(listener, folder, settings, sendfile).into());
+        }
+        kind @ (Kind::Vsftpd | Kind::Sshd) => {
+            foreign::prepare(kind, &options.folder, &options.settings)?;
+            ready();
+            return foreign::each(&listener, || foreign::session(kind, &options.settings));
+        }
         _ => {}
     }
     listener.set_nonblocking(true)?;
@@ -146,7 +167,12 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             | Kind::AckBlocking
             | Kind::FilesCopied
             | Kind::FilesMoved
-            | Kind::Output => Ok(()),
+            | Kind::Output
+            | Kind::Nginx
+            | Kind::NginxSendfile
+            | Kind::Vsftpd
+            | Kind::Sshd
+            | Kind::Asyncssh => Ok(()),
             Kind::Native => native::run(listener, &options.framing, &options.folder).await,
             Kind::FilesTokio => {
                 let folder = options.folder.clone();
