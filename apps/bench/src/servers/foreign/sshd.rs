@@ -43,6 +43,7 @@ pub(super) fn prepare(settings: &Path) -> anyhow::Result<()> {
     let host = fs::read_to_string(settings.join("host_key.pub"))?;
     fs::write(settings.join("known_hosts"), format!("bench {host}"))?;
     let folder = settings.display();
+    // The home is an empty one: what a user's shell does when it starts is not measured.
     let server = format!(
         "HostKey {folder}/host_key\n\
          AuthorizedKeysFile {folder}/user_key.pub\n\
@@ -50,6 +51,7 @@ pub(super) fn prepare(settings: &Path) -> anyhow::Result<()> {
          PermitRootLogin prohibit-password\n\
          StrictModes no\n\
          UsePAM no\n\
+         SetEnv HOME={folder}\n\
          Subsystem sftp internal-sftp\n"
     );
     fs::write(settings.join(SERVER), server)?;
