@@ -30,7 +30,13 @@ pub enum Command {
     /// Echoes frames over loopback, twelve combinations of connections, depth and payload.
     Echo(Measure),
     /// Moves a file up and down.
-    Files(Measure),
+    Files {
+        #[command(flatten)]
+        measure: Measure,
+        /// Our framings to be compared, as config strings; else a choice of them.
+        #[arg(long, value_delimiter = ';')]
+        framing: Vec<String>,
+    },
     /// Runs commands, and has one write much.
     Exec(Measure),
     /// The ack-handshake, which waits for its peer.
@@ -48,6 +54,8 @@ pub enum Command {
         #[arg(long, value_delimiter = ',')]
         from: Vec<PathBuf>,
     },
+    /// Says whether a second run agrees with a first one, from their files of `--json`.
+    Compare { first: PathBuf, second: PathBuf },
     /// A server, as a process of its own.
     #[command(hide = true)]
     Serve(ServeOptions),

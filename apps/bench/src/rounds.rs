@@ -103,15 +103,8 @@ pub fn alternate(table: &Table, rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<
                 row.value = Spread::of(&own);
                 row.ratio = Spread::of_ratios(&own, &limit);
                 row.samples = own;
-                let names = samples.first().map(|sample| sample.beside.clone());
-                for name in names.unwrap_or_default().into_keys() {
-                    let all: Vec<f64> = samples
-                        .iter()
-                        .filter_map(|sample| sample.beside.get(name).copied())
-                        .collect();
-                    if let Some(spread) = Spread::of(&all) {
-                        row.beside.insert(name.into(), spread);
-                    }
+                for (name, figure) in samples.into_iter().flat_map(|sample| sample.beside) {
+                    row.beside.entry(name.into()).or_default().push(figure);
                 }
             }
         }

@@ -127,6 +127,11 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize, cut: Cut)
                 ours::Owned::new(ours::boxed("struct-header")?)
             ),
             case!(
+                "ours, a loop for any framing",
+                u32_wire,
+                ours::Split::new(StructHeader::default())
+            ),
+            case!(
                 "ours, as a tokio-util codec",
                 u32_wire,
                 peers::TokioUtil::new(FramingCodec::new(StructHeader::default())?)
@@ -255,6 +260,8 @@ mod tests {
         check(hand::Memchr::default(), &lines);
         check(hand::Text::default(), &lines);
         check(ours::Owned::new(StructHeader::default()), &u32_wire);
+        check(ours::Split::new(StructHeader::default()), &u32_wire);
+        check(ours::Split::new(Delimiter::default()), &lines);
         check(ours::Lent(Machine::new(Delimiter::default())), &lines);
         check(ours::Bare::new(StructHeader::default()), &u32_wire);
         check(peers::TokioUtil::new(peers::length_delimited()), &u32_wire);

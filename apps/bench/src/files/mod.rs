@@ -46,7 +46,13 @@ const PEERS: [(&str, Kind, &str); 4] = [
 ];
 
 pub fn run(measure: &Measure, report: &mut Report) {
-    if let Err(error) = try_run(measure, report) {
+    let some = if measure.quick { 1 } else { FRAMINGS.len() };
+    run_with(&FRAMINGS[..some], measure, report);
+}
+
+/// With these of our framings.
+pub fn run_with(framings: &[&str], measure: &Measure, report: &mut Report) {
+    if let Err(error) = try_run(framings, measure, report) {
         report.skip("files", "everything", &format!("{error:#}"));
     }
     for (name, kind, _) in PEERS {
@@ -61,7 +67,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
     );
 }
 
-fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
+fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
     let size: u64 = if measure.quick { 64 << 20 } else { 1 << 30 };
     let shm = Path::new("/dev/shm");
     // One of the peers runs as nobody, and must find the way to its own folder.
@@ -97,11 +103,6 @@ fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
         list.push((copied.into(), Kind::FilesCopied, "", &[]));
         list.push((moved.into(), Kind::FilesMoved, "", &[]));
         list.push(("tokio::io::copy".into(), Kind::FilesTokio, "", &[]));
-        let framings = if measure.quick {
-            &FRAMINGS[..1]
-        } else {
-            &FRAMINGS
-        };
         for framing in framings {
             list.push((
                 format!("ours, {framing}"),
