@@ -82,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Command::Load(options) => load::run(&options),
         Command::AckClient(options) => ack::run_client(&options),
         Command::ExecClient(options) => exec::run_client(&options),
+        Command::CodecRound(measure) => codecs::run_round(&measure),
         Command::FileClient(options) => files::run_client(&options),
         Command::IdleClient(options) => idle::run_client(&options),
     }

@@ -88,7 +88,7 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize, cut: Cut)
             unit: "ns/frame",
             better: Better::Less,
         };
-        report.extend(alternate(&table, measure.rounds(), cases));
+        report.extend(alternate(&table, measure.turns(), cases));
     };
     // One case: a decoder that is made anew for each round, and what it is fed.
     macro_rules! case {

@@ -142,7 +142,7 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize) {
             unit: "ns/frame",
             better: Better::Less,
         };
-        report.extend(alternate(&table, measure.rounds(), cases));
+        report.extend(alternate(&table, measure.turns(), cases));
     };
 
     table(

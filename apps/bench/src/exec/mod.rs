@@ -106,7 +106,7 @@ fn table(
             unit: if size > 0 { "MiB/s" } else { "commands/s" },
             better: Better::More,
         };
-        report.extend(alternate(&table, measure.rounds(), cases));
+        report.extend(alternate(&table, measure.turns(), cases));
     }
     Ok(())
 }

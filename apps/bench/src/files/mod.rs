@@ -155,7 +155,7 @@ fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow:
             if measure.wants(&group, "BLAKE3 alone") {
                 cases.push(Case::new("BLAKE3 alone", || Ok(rate(size, digest(size)))));
             }
-            report.extend(alternate(&table, measure.rounds(), cases));
+            report.extend(alternate(&table, measure.turns(), cases));
         }
     }
     Ok(())

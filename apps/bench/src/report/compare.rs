@@ -7,6 +7,7 @@ use super::{
     goals::goals,
     markdown::{number, ratio},
 };
+use crate::stats::Spread;
 
 /// For each figure of each goal: whether that of the second run lies within the spread that the
 /// first one has stated.
@@ -19,7 +20,7 @@ pub fn compared(first: &Report, second: &Report) -> String {
             let (Some(stated), Some(again)) = (check.figure, again) else {
                 continue;
             };
-            let agrees = (stated.min..=stated.max).contains(&again.median);
+            let agrees = lies_within(again.median, stated);
             all += 1;
             agreeing += usize::from(agrees);
             // Writing to a String cannot fail.
@@ -38,15 +39,20 @@ pub fn compared(first: &Report, second: &Report) -> String {
     text
 }
 
+/// As exact as it is written.
+fn lies_within(figure: f64, stated: Spread) -> bool {
+    (stated.min..=stated.max).contains(&figure)
+        || [stated.min, stated.max]
+            .map(number)
+            .contains(&number(figure))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{
-        report::{Better, Row},
-        stats::Spread,
-    };
+    use crate::report::{Better, Row};
 
     fn run(bytes: &[f64]) -> Report {
         let row = Row {
@@ -73,6 +79,7 @@ mod tests {
         let text = compared(&first, &run(&[981.0]));
         assert!(text.contains("| 14 | bytes | 990 (980..999) | 981 | agrees |"));
         assert!(text.ends_with("1 of 1 figures agree.\n"), "{text}");
+        assert!(compared(&first, &run(&[979.6])).contains("| agrees |"));
         assert!(compared(&first, &run(&[979.0])).contains("**differs**"));
     }
 

@@ -44,6 +44,14 @@ pub struct Row {
     pub skipped: Option<String>,
 }
 
+impl Row {
+    /// Of its samples, and those of the limit.
+    pub fn summarise(&mut self, limit: &[f64]) {
+        self.value = Spread::of(&self.samples);
+        self.ratio = Spread::of_ratios(&self.samples, limit);
+    }
+}
+
 /// All that one run measured.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {

@@ -188,7 +188,11 @@ fn plots(report: &Report) -> Vec<(&'static str, String)> {
         "sendfile",
         "splice",
         "tokio::io::copy",
+        "nginx",
+        "vsftpd",
+        "scp, aes128-gcm",
         "ours, struct-header",
+        "ours, struct-header, no digest",
     ];
     let ack = [
         "by hand, blocking",
