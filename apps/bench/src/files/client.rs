@@ -161,7 +161,7 @@ async fn bare<F: framing::Framing>(
                 come += frame.len() as u64 - 1;
                 ControlFlow::Continue(())
             }
-            Some(b'{') => ControlFlow::Continue(()),
+            Some(b'{') if frame.starts_with(br#"{"status":"ok""#) => ControlFlow::Continue(()),
             first => {
                 ended = first == Some(&b'.');
                 ControlFlow::Break(())

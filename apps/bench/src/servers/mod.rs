@@ -22,6 +22,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 pub use self::files::{DOWN, UP};
 pub use self::foreign::{missing, ssh_client};
@@ -107,6 +108,8 @@ impl Kind {
 /// Serves until it is killed.
 pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
     pin(Side::Server)?;
+    // However the benchmark ends, its servers do, too; they may be somebody else's program by then.
+    set_parent_process_death_signal(Some(Signal::TERM))?;
     process::raise_open_files()?;
     match options.kind {
         kind @ (Kind::Twisted | Kind::Asyncssh) => {

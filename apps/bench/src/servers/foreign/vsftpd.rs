@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{chown, symlink},
+        process::CommandExt,
+    },
     path::Path,
     process::Command,
 };
@@ -17,13 +20,13 @@ const NOBODY: u32 = 65534;
 
 const CONFIGURATION: &str = "vsftpd.conf";
 
-/// What one may fetch and store: a folder of its own, with the file that is fetched in it.
+/// What one may fetch and store: a folder of its own, with a way to the file that is fetched.
 pub(super) fn prepare(folder: &Path, settings: &Path) -> io::Result<()> {
-    let own = folder.join("ftp");
+    let own = settings.join("ftp");
     fs::create_dir_all(&own)?;
     let down = own.join(DOWN);
     if !down.exists() {
-        fs::hard_link(folder.join(DOWN), down)?;
+        symlink(folder.join(DOWN), down)?;
     }
     let text = format!(
         "listen=NO\n\
