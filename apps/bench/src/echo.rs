@@ -26,7 +26,7 @@ pub const CELLS: [(usize, usize, usize); 12] = [
 ];
 
 /// The first is the limit.
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 16] = [
     Kind::Raw,
     Kind::RawBytes,
     Kind::Epoll,
@@ -34,8 +34,11 @@ const KINDS: [Kind; 13] = [
     Kind::OursLent,
     Kind::OursDyn,
     Kind::OursLayers,
+    Kind::OursLogin,
+    Kind::OursNative,
     Kind::OursMultiplex,
     Kind::Framed,
+    Kind::FramedTuned,
     Kind::TokioTower,
     Kind::Tarpc,
     Kind::Netty,
@@ -66,7 +69,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
             }
             // Waiting for its turn it costs nothing.
             let server = Server::start(&[kind.name()]);
-            let seconds = measure.round(1.0).as_secs_f64();
+            let seconds = measure.round(0.75).as_secs_f64();
             let cell = (connections, depth, payload);
             if let (Kind::Netty, Ok(server)) = (kind, &server) {
                 // The virtual machine compiles what it has seen often. If this fails, so will the rounds.
@@ -80,7 +83,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
             }));
         }
         if cases.len() > 1 {
-            report.extend(alternate(&table, measure.rounds(), cases));
+            report.extend(alternate(&table, measure.turns(), cases));
         }
     }
     for (kind, reason) in others {

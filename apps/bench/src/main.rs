@@ -33,27 +33,33 @@ use self::{
 };
 
 /// Measures, and adds what it found.
-type Benchmark = fn(&Measure, &mut Report);
+type Benchmark<'a> = &'a dyn Fn(&Measure, &mut Report);
 
-const ALL: [Benchmark; 6] = [
-    codecs::run,
-    echo::run,
-    files::run,
-    exec::run,
-    ack::run,
-    idle::run,
+const ALL: [Benchmark<'_>; 6] = [
+    &codecs::run,
+    &echo::run,
+    &files::run,
+    &exec::run,
+    &ack::run,
+    &idle::run,
 ];
 
 fn main() -> anyhow::Result<()> {
     let command = Options::parse().command;
-    let one = |measure, benchmark| measured(&measure, &[benchmark]).map(drop);
+    let one = |measure, benchmark: Benchmark<'_>| measured(&measure, &[benchmark]).map(drop);
     match command {
-        Command::Codecs(measure) => one(measure, codecs::run),
-        Command::Echo(measure) => one(measure, echo::run),
-        Command::Files(measure) => one(measure, files::run),
-        Command::Exec(measure) => one(measure, exec::run),
-        Command::Ack(measure) => one(measure, ack::run),
-        Command::Idle(measure) => one(measure, idle::run),
+        Command::Codecs(measure) => one(measure, &codecs::run),
+        Command::Echo(measure) => one(measure, &echo::run),
+        Command::Files { measure, framing } if framing.is_empty() => one(measure, &files::run),
+        Command::Files { measure, framing } => {
+            let framings: Vec<&str> = framing.iter().map(String::as_str).collect();
+            one(measure, &|measure, report| {
+                files::run_with(&framings, measure, report);
+            })
+        }
+        Command::Exec(measure) => one(measure, &exec::run),
+        Command::Ack(measure) => one(measure, &ack::run),
+        Command::Idle(measure) => one(measure, &idle::run),
         Command::All {
             measure,
             write,
@@ -68,10 +74,15 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Compare { first, second } => {
+            print!("{}", report::compared(&read(&[first])?, &read(&[second])?));
+            Ok(())
+        }
         Command::Serve(options) => servers::run(&options),
         Command::Load(options) => load::run(&options),
         Command::AckClient(options) => ack::run_client(&options),
         Command::ExecClient(options) => exec::run_client(&options),
+        Command::CodecRound(measure) => codecs::run_round(&measure),
         Command::FileClient(options) => files::run_client(&options),
         Command::IdleClient(options) => idle::run_client(&options),
     }
@@ -94,7 +105,7 @@ fn read(files: &[PathBuf]) -> anyhow::Result<Report> {
 }
 
 /// Runs benchmarks, and prints their tables.
-fn measured(measure: &Measure, benchmarks: &[Benchmark]) -> anyhow::Result<Report> {
+fn measured(measure: &Measure, benchmarks: &[Benchmark<'_>]) -> anyhow::Result<Report> {
     let mut report = Report {
         machine: Machine::here(measure.rounds()),
         ..Report::default()

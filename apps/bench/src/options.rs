@@ -1,8 +1,9 @@
 //! What the command line says.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use framing::{FrameError, Registry};
 
 use crate::{
     ack::AckClient, exec::ExecClient, files::FileClient, idle::IdleClient, load::LoadOptions,
@@ -30,7 +31,13 @@ pub enum Command {
     /// Echoes frames over loopback, twelve combinations of connections, depth and payload.
     Echo(Measure),
     /// Moves a file up and down.
-    Files(Measure),
+    Files {
+        #[command(flatten)]
+        measure: Measure,
+        /// Our framings to be compared, as config strings; else a choice of them.
+        #[arg(long, value_delimiter = ';', value_parser = framing)]
+        framing: Vec<String>,
+    },
     /// Runs commands, and has one write much.
     Exec(Measure),
     /// The ack-handshake, which waits for its peer.
@@ -48,6 +55,8 @@ pub enum Command {
         #[arg(long, value_delimiter = ',')]
         from: Vec<PathBuf>,
     },
+    /// Says whether a second run agrees with a first one, from their files of `--json`.
+    Compare { first: PathBuf, second: PathBuf },
     /// A server, as a process of its own.
     #[command(hide = true)]
     Serve(ServeOptions),
@@ -58,6 +67,9 @@ pub enum Command {
     AckClient(AckClient),
     #[command(hide = true)]
     ExecClient(ExecClient),
+    /// One round of `codecs`, as a process of its own.
+    #[command(hide = true)]
+    CodecRound(Measure),
     #[command(hide = true)]
     FileClient(FileClient),
     #[command(hide = true)]
@@ -81,11 +93,35 @@ pub struct Measure {
     /// Writes all figures to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,
+    /// How many rounds were before these.
+    #[arg(long, hide = true, default_value_t = 0)]
+    before: usize,
+}
+
+/// A config string that names a framing.
+fn framing(text: &str) -> Result<String, FrameError> {
+    Registry::default().parse(text)?;
+    Ok(text.to_owned())
 }
 
 impl Measure {
     pub fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
+        let usual = if self.quick { 1 } else { 5 };
+        self.rounds.unwrap_or(usual).max(1)
+    }
+
+    /// The rounds by their numbers.
+    pub fn turns(&self) -> Range<usize> {
+        self.before..self.before + self.rounds()
+    }
+
+    /// One of the rounds alone, as the command line says it.
+    pub fn one(&self, round: usize) -> Vec<String> {
+        let mut words = vec!["--rounds=1".to_owned(), format!("--before={round}")];
+        words.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
+        words.extend(self.quick.then(|| "--quick".to_owned()));
+        words.extend(self.only.iter().map(|word| format!("--only={word}")));
+        words
     }
 
     /// How long one round of one case is, if nobody says otherwise.
@@ -131,5 +167,23 @@ mod tests {
         assert_eq!(quick.rounds(), 3);
         assert_eq!(quick.round(1.0), Duration::from_millis(50));
         assert_eq!(measure(&["--seconds", "2"]).round(1.0).as_secs(), 2);
+    }
+
+    #[test]
+    fn one_round_is_what_the_others_are() {
+        let all = measure(&["--quick", "--only", "lent, 64 B,ours", "--seconds", "0.5"]);
+        let words = all.one(3);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let one = measure(&words);
+        assert_eq!(one.turns(), 3..4);
+        assert_eq!((one.only, one.quick), (all.only, true));
+        assert_eq!(one.seconds, Some(0.5));
+    }
+
+    #[test]
+    fn only_framings_that_there_are_can_be_compared() {
+        let parse = |text| Options::try_parse_from(["bench", "files", "--framing", text]);
+        assert!(parse(r#"cobs;{ type = "delimiter", delimiter = "||" }"#).is_ok());
+        assert!(parse("morse").is_err());
     }
 }

@@ -3,7 +3,11 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader},
+    net::{Ipv4Addr, TcpStream},
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
@@ -46,7 +50,21 @@ impl Server {
         server._stdout.read_line(&mut line)?;
         let port = line.strip_prefix("LISTENING ").map(str::trim);
         server.port = port.context("the server does not listen")?.parse()?;
+        server.wait()?;
         Ok(server)
+    }
+
+    /// Until it accepts connections: some say where before they do.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            match TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+                Ok(_) => return Ok(()),
+                Err(error) if start.elapsed() > Duration::from_secs(10) => return Err(error.into()),
+                Err(_) => thread::sleep(Duration::from_millis(5)),
+            }
+            ensure!(self.child.try_wait()?.is_none(), "the server has ended");
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -114,8 +132,28 @@ pub fn raise_open_files() -> anyhow::Result<u64> {
     Ok(limit.current.unwrap_or(u64::MAX))
 }
 
-/// Whether a program can be found.
-pub fn is_installed(program: &str) -> bool {
+/// Where daemons are, which a user's `PATH` need not name.
+const DAEMONS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Where a program is.
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    env::split_paths(&path)
+        .chain(DAEMONS.map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Whether a program can be found.
+pub fn is_installed(name: &str) -> bool {
+    program(name).is_some()
+}
+
+/// Whether Python can import a module.
+pub fn imports(module: &str) -> bool {
+    let import = Command::new("python3")
+        .args(["-c", &format!("import {module}")])
+        .stderr(Stdio::null())
+        .status();
+    import.is_ok_and(|status| status.success())
 }

@@ -1,11 +1,8 @@
 //! Takes the cases of one table in turns, so that none has the machine's good minutes for itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
-use crate::{
-    report::{Better, Row},
-    stats::Spread,
-};
+use crate::report::{Better, Row};
 
 /// What one round of one case measured: the figure, and what else was seen on the way.
 #[derive(Clone, Debug, Default)]
@@ -58,11 +55,11 @@ impl<'a> Case<'a> {
 ///
 /// Every second round goes backwards. A case that fails is left out of the further rounds, and its
 /// row says why.
-pub fn alternate(table: &Table, rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<Row> {
+pub fn alternate(table: &Table, rounds: Range<usize>, mut cases: Vec<Case<'_>>) -> Vec<Row> {
     // A whole run takes a while, and tables are printed when a benchmark is through.
     eprintln!("{}: {}", table.bench, table.group);
     let mut samples: Vec<Result<Vec<Sample>, String>> = vec![Ok(Vec::new()); cases.len()];
-    for round in 0..rounds.max(1) {
+    for round in rounds {
         let mut order: Vec<usize> = (0..cases.len()).collect();
         if round % 2 == 1 {
             order.reverse();
@@ -99,25 +96,36 @@ pub fn alternate(table: &Table, rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<
         match samples {
             Err(reason) => row.skipped = Some(reason),
             Ok(samples) => {
-                let own = figures(&samples);
-                row.value = Spread::of(&own);
-                row.ratio = Spread::of_ratios(&own, &limit);
-                row.samples = own;
-                let names = samples.first().map(|sample| sample.beside.clone());
-                for name in names.unwrap_or_default().into_keys() {
-                    let all: Vec<f64> = samples
-                        .iter()
-                        .filter_map(|sample| sample.beside.get(name).copied())
-                        .collect();
-                    if let Some(spread) = Spread::of(&all) {
-                        row.beside.insert(name.into(), spread);
-                    }
+                row.samples = figures(&samples);
+                row.summarise(&limit);
+                for (name, figure) in samples.into_iter().flat_map(|sample| sample.beside) {
+                    row.beside.entry(name.into()).or_default().push(figure);
                 }
             }
         }
         row
     });
     rows.collect()
+}
+
+/// Puts rounds together that were taken one by one, with the same cases in each.
+pub fn joined(rounds: Vec<Vec<Row>>) -> Vec<Row> {
+    let mut rounds = rounds.into_iter();
+    let mut rows = rounds.next().unwrap_or_default();
+    for further in rounds {
+        for (row, more) in rows.iter_mut().zip(further) {
+            row.samples.extend(more.samples);
+            row.skipped = row.skipped.take().or(more.skipped);
+        }
+    }
+    let mut limit = (String::new(), Vec::new());
+    for row in &mut rows {
+        if row.group != limit.0 {
+            limit = (row.group.clone(), row.samples.clone());
+        }
+        row.summarise(&limit.1);
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -145,7 +153,7 @@ mod tests {
                 Ok(figure.into())
             })
         };
-        let rows = alternate(&table(), 3, vec![case("a", 2.0), case("b", 3.0)]);
+        let rows = alternate(&table(), 0..3, vec![case("a", 2.0), case("b", 3.0)]);
         assert_eq!(*seen.borrow(), "abbaab");
         assert_eq!(rows[1].ratio.unwrap().median, 1.5);
     }
@@ -153,9 +161,26 @@ mod tests {
     #[test]
     fn a_case_that_fails_says_why_and_spares_the_others() {
         let fails = Case::new("fails", || anyhow::bail!("no such peer"));
-        let rows = alternate(&table(), 3, vec![Case::new("a", || Ok(1.0.into())), fails]);
+        let rows = alternate(
+            &table(),
+            0..3,
+            vec![Case::new("a", || Ok(1.0.into())), fails],
+        );
         assert_eq!(rows[0].value.unwrap().median, 1.0);
         assert_eq!(rows[1].skipped.as_deref(), Some("no such peer"));
         assert_eq!(rows[1].value, None);
+    }
+
+    #[test]
+    fn rounds_taken_one_by_one_are_as_good_as_those_taken_together() {
+        let round = |number: usize| {
+            let case = |name, figure: f64| Case::new(name, move || Ok(figure.into()));
+            let cases = vec![case("a", number as f64 + 1.0), case("b", 6.0)];
+            alternate(&table(), number..number + 1, cases)
+        };
+        let rows = joined(vec![round(0), round(1), round(2)]);
+        assert_eq!(rows[1].samples, [6.0; 3]);
+        let ratio = rows[1].ratio.unwrap();
+        assert_eq!((ratio.median, ratio.min, ratio.max), (3.0, 2.0, 6.0));
     }
 }

@@ -78,7 +78,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
                 }));
             }
             if cases.len() > 1 {
-                report.extend(alternate(&table, measure.rounds(), cases));
+                report.extend(alternate(&table, measure.turns(), cases));
             }
         }
     }

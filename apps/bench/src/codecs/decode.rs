@@ -88,7 +88,7 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize, cut: Cut)
             unit: "ns/frame",
             better: Better::Less,
         };
-        report.extend(alternate(&table, measure.rounds(), cases));
+        report.extend(alternate(&table, measure.turns(), cases));
     };
     // One case: a decoder that is made anew for each round, and what it is fed.
     macro_rules! case {
@@ -125,6 +125,11 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize, cut: Cut)
                 "ours, from a config string",
                 u32_wire,
                 ours::Owned::new(ours::boxed("struct-header")?)
+            ),
+            case!(
+                "ours, a loop for any framing",
+                u32_wire,
+                ours::Split::new(StructHeader::default())
             ),
             case!(
                 "ours, as a tokio-util codec",
@@ -255,6 +260,8 @@ mod tests {
         check(hand::Memchr::default(), &lines);
         check(hand::Text::default(), &lines);
         check(ours::Owned::new(StructHeader::default()), &u32_wire);
+        check(ours::Split::new(StructHeader::default()), &u32_wire);
+        check(ours::Split::new(Delimiter::default()), &lines);
         check(ours::Lent(Machine::new(Delimiter::default())), &lines);
         check(ours::Bare::new(StructHeader::default()), &u32_wire);
         check(peers::TokioUtil::new(peers::length_delimited()), &u32_wire);

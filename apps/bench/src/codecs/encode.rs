@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use asynchronous_codec::LengthCodec;
 use bytes::{Buf, Bytes, BytesMut};
 use framing::{Delimiter, Framing, Outbox, StructHeader};
 use tokio_util::codec::{Encoder, LinesCodec};
@@ -98,9 +99,29 @@ where
     )
 }
 
+fn asynchronous<C>(
+    codec: C,
+    item: impl Fn() -> C::Item<'static>,
+    count: usize,
+    limit: Duration,
+) -> anyhow::Result<Sample>
+where
+    C: asynchronous_codec::Encoder,
+    C::Error: std::error::Error + Send + Sync + 'static,
+{
+    time(
+        &mut (codec, BytesMut::new()),
+        count,
+        limit,
+        |(codec, out)| Ok(codec.encode(black_box(item()), out)?),
+        |(_, out)| out.clear(),
+    )
+}
+
 pub(super) fn run(measure: &Measure, report: &mut Report, size: usize) {
     let payload = payload(size);
     let text = String::from_utf8_lossy(&payload).into_owned();
+    let line = text.clone() + "\n";
     let bytes = Bytes::from(payload.clone());
     let header = (size as u32).to_be_bytes();
     let count = frames(size);
@@ -121,7 +142,7 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize) {
             unit: "ns/frame",
             better: Better::Less,
         };
-        report.extend(alternate(&table, measure.rounds(), cases));
+        report.extend(alternate(&table, measure.turns(), cases));
     };
 
     table(
@@ -145,6 +166,13 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize) {
                 let item = || Bytes::copy_from_slice(&payload);
                 tokio_util(peers::length_delimited(), item, count, limit)
             }),
+            Case::new(
+                "asynchronous-codec LengthCodec (u64, copied to Bytes)",
+                || {
+                    let item = || Bytes::copy_from_slice(&payload);
+                    asynchronous(LengthCodec, item, count, limit)
+                },
+            ),
         ],
     );
     table(
@@ -181,6 +209,9 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize) {
             Case::new("tokio-util LengthDelimitedCodec", || {
                 tokio_util(peers::length_delimited(), || bytes.clone(), count, limit)
             }),
+            Case::new("asynchronous-codec LengthCodec (u64)", || {
+                asynchronous(LengthCodec, || bytes.clone(), count, limit)
+            }),
         ],
     );
     table(
@@ -202,6 +233,10 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize) {
             }),
             Case::new("tokio-util LinesCodec", || {
                 tokio_util(LinesCodec::new(), || &*text, count, limit)
+            }),
+            Case::new("asynchronous-codec LinesCodec (copied to a String)", || {
+                let item = || line.clone();
+                asynchronous(asynchronous_codec::LinesCodec, item, count, limit)
             }),
         ],
     );

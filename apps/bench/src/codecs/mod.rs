@@ -15,7 +15,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::{options::Measure, report::Report, stats::undisturbed};
+use crate::{
+    options::Measure,
+    pin::{Side, pin},
+    process,
+    report::Report,
+    rounds::joined,
+    stats::undisturbed,
+};
 
 /// Bytes of payload a frame.
 const SIZES: [usize; 5] = [16, 64, 1024, 4096, 65536];
@@ -26,14 +33,35 @@ const SEGMENT: usize = 1460;
 /// What one read brings, and one write takes.
 const BATCH: usize = 64 * 1024;
 
+/// Each round is a process of its own: where its buffers and its code lie in memory is a matter of
+/// chance, and goes into the spread.
 pub fn run(measure: &Measure, report: &mut Report) {
+    let mut rounds = Vec::new();
+    for round in measure.turns() {
+        eprintln!("codecs: round {}", round + 1);
+        let mut words = vec!["codec-round".to_owned()];
+        words.extend(measure.one(round));
+        match process::ask(&words) {
+            Ok(rows) => rounds.push(rows),
+            Err(error) => return report.skip("codecs", "everything", &format!("{error:#}")),
+        }
+    }
+    report.extend(joined(rounds));
+}
+
+/// Prints the rows of one round.
+pub fn run_round(measure: &Measure) -> anyhow::Result<()> {
+    pin(Side::Client)?;
+    let mut report = Report::default();
     let sizes = if measure.quick { &SIZES[1..2] } else { &SIZES };
     for &size in sizes {
         for cut in [Cut::Whole, Cut::Chunks] {
-            decode::run(measure, report, size, cut);
+            decode::run(measure, &mut report, size, cut);
         }
-        encode::run(measure, report, size);
+        encode::run(measure, &mut report, size);
     }
+    println!("{}", serde_json::to_string(&report.rows)?);
+    Ok(())
 }
 
 /// How the bytes arrive.

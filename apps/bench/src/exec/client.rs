@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,18 +17,22 @@ use services::{
     exec::{Outcome, Output},
 };
 
+use super::{asyncssh, ssh};
 use crate::pin::{Side, pin};
 
 #[derive(Args, Debug)]
 pub struct ExecClient {
     how: How,
     #[arg(long, default_value_t = 0)]
-    port: u16,
+    pub(super) port: u16,
     #[arg(long)]
-    seconds: f64,
+    pub(super) seconds: f64,
     /// Bytes of output of one command; none: many commands without any.
     #[arg(long)]
-    size: u64,
+    pub(super) size: u64,
+    /// Where peers keep their settings.
+    #[arg(long, default_value = ".")]
+    pub(super) settings: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,6 +41,8 @@ pub enum How {
     Local,
     ByHand,
     Ours,
+    Ssh,
+    Asyncssh,
 }
 
 impl How {
@@ -54,41 +61,68 @@ pub struct Done {
 pub fn run(options: &ExecClient) -> anyhow::Result<()> {
     pin(match options.how {
         How::Local => Side::Server,
-        How::ByHand | How::Ours => Side::Client,
+        _ => Side::Client,
     })?;
-    let start = Instant::now();
-    let limit = Duration::from_secs_f64(options.seconds);
-    let goes_on = || start.elapsed() < limit;
-    let commands = match options.how {
-        How::Local => local(goes_on)?,
+    let done = match options.how {
+        How::Local => local(options)?,
         How::ByHand => output(options)?,
         How::Ours => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(ours(options, goes_on))?
+            runtime.block_on(ours(options))?
         }
-    };
-    let done = Done {
-        commands,
-        seconds: start.elapsed().as_secs_f64(),
+        How::Ssh => ssh::run(options)?,
+        How::Asyncssh => return Err(asyncssh::become_client(options).into()),
     };
     println!("{}", serde_json::to_string(&done)?);
     Ok(())
 }
 
-fn local(goes_on: impl Fn() -> bool) -> anyhow::Result<u64> {
-    let mut commands = 0;
-    while goes_on() {
+/// Counts commands and their time, from when it is made.
+pub(super) struct Count {
+    start: Instant,
+    limit: Duration,
+    commands: u64,
+}
+
+impl Count {
+    pub(super) fn new(options: &ExecClient) -> Self {
+        Self {
+            start: Instant::now(),
+            limit: Duration::from_secs_f64(options.seconds),
+            commands: 0,
+        }
+    }
+
+    /// One has ended; whether there is time for another.
+    pub(super) fn goes_on(&mut self) -> bool {
+        self.commands += 1;
+        self.start.elapsed() < self.limit
+    }
+
+    pub(super) fn done(&self) -> Done {
+        Done {
+            commands: self.commands,
+            seconds: self.start.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+fn local(options: &ExecClient) -> anyhow::Result<Done> {
+    let mut count = Count::new(options);
+    loop {
         // As the service does: no input, and pipes for the output.
         let output = Command::new("true").stdin(Stdio::null()).output()?;
         ensure!(output.status.success(), "`true` has failed");
-        commands += 1;
+        if !count.goes_on() {
+            return Ok(count.done());
+        }
     }
-    Ok(commands)
 }
 
-fn output(options: &ExecClient) -> anyhow::Result<u64> {
+fn output(options: &ExecClient) -> anyhow::Result<Done> {
+    let mut count = Count::new(options);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(&options.size.to_be_bytes())?;
@@ -102,23 +136,29 @@ fn output(options: &ExecClient) -> anyhow::Result<u64> {
         come += count as u64;
     }
     ensure!(come > options.size, "{come} bytes came");
-    Ok(1)
+    count.goes_on();
+    Ok(count.done())
 }
 
-async fn ours(options: &ExecClient, goes_on: impl Fn() -> bool) -> anyhow::Result<u64> {
+/// What is run: nothing, or what writes so many bytes.
+pub(super) fn words(size: u64) -> Vec<String> {
+    let words: &[&str] = match size {
+        0 => &["true"],
+        _ => &["head", "-c", &size.to_string(), "/dev/zero"],
+    };
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+async fn ours(options: &ExecClient) -> anyhow::Result<Done> {
+    let mut count = Count::new(options);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let stream = tokio::net::TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut client = Client::new(stream, StructHeader::default())?;
-    let size = options.size.to_string();
-    let words: &[&str] = match options.size {
-        0 => &["true"],
-        _ => &["head", "-c", &size, "/dev/zero"],
-    };
-    let mut commands = 0;
+    let words = words(options.size);
     loop {
         let mut exec = client
-            .exec(client::Command::program(words.iter().copied()))
+            .exec(client::Command::program(words.iter().cloned()))
             .await?;
         let mut come = 0;
         let ended = exec
@@ -130,9 +170,8 @@ async fn ours(options: &ExecClient, goes_on: impl Fn() -> bool) -> anyhow::Resul
             .await?;
         ensure!(ended.outcome == Outcome::Exit(0), "{}", ended.outcome);
         ensure!(come == options.size, "{come} bytes came");
-        commands += 1;
-        if options.size > 0 || !goes_on() {
-            return Ok(commands);
+        if !count.goes_on() || options.size > 0 {
+            return Ok(count.done());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     ops::ControlFlow,
+    path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -16,7 +17,10 @@ use futures_util::SinkExt;
 use services::{client::Client, files::FileName};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::PIECE;
+use super::{
+    PIECE,
+    peers::{self, Peer},
+};
 use crate::{
     pin::{Side, pin},
     servers::{DOWN, UP},
@@ -24,11 +28,11 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub struct FileClient {
-    way: Way,
+    pub(super) way: Way,
     #[arg(long)]
-    port: u16,
+    pub(super) port: u16,
     #[arg(long)]
-    size: u64,
+    pub(super) size: u64,
     /// Speaks the native dialect.
     #[arg(long)]
     ours: bool,
@@ -40,6 +44,15 @@ pub struct FileClient {
     /// Counts the bytes of the chunks, and does not digest them.
     #[arg(long)]
     bare: bool,
+    /// Speaks what somebody else's server does.
+    #[arg(long)]
+    peer: Option<Peer>,
+    /// Where the files are, for those that name them by their path.
+    #[arg(long, default_value = ".")]
+    pub(super) folder: PathBuf,
+    /// Where peers keep their settings.
+    #[arg(long, default_value = ".")]
+    pub(super) settings: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,7 +74,9 @@ impl Way {
 pub fn run(options: &FileClient) -> anyhow::Result<()> {
     pin(Side::Client)?;
     let start = Instant::now();
-    if options.ours {
+    if let Some(peer) = options.peer {
+        peers::run(peer, options)?;
+    } else if options.ours {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -73,12 +88,14 @@ pub fn run(options: &FileClient) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn address(options: &FileClient) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))
+impl FileClient {
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
 }
 
 fn by_hand(options: &FileClient) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(address(options))?;
+    let mut stream = TcpStream::connect(options.address())?;
     stream.set_nodelay(true)?;
     let mut buffer = vec![b'x'; PIECE];
     match options.way {
@@ -107,7 +124,7 @@ fn by_hand(options: &FileClient) -> anyhow::Result<()> {
 }
 
 async fn ours(options: &FileClient) -> anyhow::Result<()> {
-    let stream = tokio::net::TcpStream::connect(address(options)).await?;
+    let stream = tokio::net::TcpStream::connect(options.address()).await?;
     stream.set_nodelay(true)?;
     let framing = Registry::default().parse(&options.framing)?.make();
     if options.bare {
@@ -148,7 +165,7 @@ async fn bare<F: framing::Framing>(
                 come += frame.len() as u64 - 1;
                 ControlFlow::Continue(())
             }
-            Some(b'{') => ControlFlow::Continue(()),
+            Some(b'{') if frame.starts_with(br#"{"status":"ok""#) => ControlFlow::Continue(()),
             first => {
                 ended = first == Some(&b'.');
                 ControlFlow::Break(())

@@ -2,20 +2,26 @@
 //! is one), so that no disk is measured.
 
 mod client;
+mod peers;
 
 pub use client::{FileClient, run as run_client};
 
-use std::{fs::File, io::Write, path::Path};
+use std::{
+    fs::{self, File, Permissions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use services::files::Digest;
 
 use self::client::Way;
 use crate::{
     options::Measure,
-    process::{self, Server, is_installed},
+    process::{self, Server},
     report::{Better, Report},
     rounds::{Case, Sample, Table, alternate},
-    servers::{DOWN, Kind},
+    servers::{DOWN, Kind, missing},
 };
 
 const PIECE: usize = 256 * 1024;
@@ -31,29 +37,51 @@ const FRAMINGS: [&str; 7] = [
     "lines",
 ];
 
+/// File servers of others, and what one speaks to them.
+const PEERS: [(&str, Kind, &str); 4] = [
+    ("nginx", Kind::Nginx, "--peer=http"),
+    ("nginx, sendfile", Kind::NginxSendfile, "--peer=http"),
+    ("vsftpd", Kind::Vsftpd, "--peer=ftp"),
+    ("scp, aes128-gcm", Kind::Sshd, "--peer=scp"),
+];
+
 pub fn run(measure: &Measure, report: &mut Report) {
-    if let Err(error) = try_run(measure, report) {
+    let some = if measure.quick { 1 } else { FRAMINGS.len() };
+    run_with(&FRAMINGS[..some], measure, report);
+}
+
+/// With these of our framings.
+pub fn run_with(framings: &[&str], measure: &Measure, report: &mut Report) {
+    if let Err(error) = try_run(framings, measure, report) {
         report.skip("files", "everything", &format!("{error:#}"));
     }
-    for program in ["nginx", "vsftpd", "scp"] {
-        let reason = match (program, is_installed(program)) {
-            (_, false) => "it is not installed",
-            ("scp", _) if !is_installed("sshd") => "there is no sshd for it to talk to",
-            _ => "nobody has written how to drive it yet",
-        };
-        report.skip("files", program, reason);
+    for (name, kind, _) in PEERS {
+        if let Some(reason) = missing(kind) {
+            report.skip("files", name, reason);
+        }
     }
 }
 
-fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
+fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
     let size: u64 = if measure.quick { 64 << 20 } else { 1 << 30 };
     let shm = Path::new("/dev/shm");
-    let folder = if shm.is_dir() {
-        tempfile::tempdir_in(shm)?
+    // One of the peers runs as nobody, and must find the way to its own folder.
+    let way = Permissions::from_mode(0o711);
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.permissions(way);
+    let parent = if shm.is_dir() {
+        builder.tempdir_in(shm)?
     } else {
-        tempfile::tempdir()?
+        builder.tempdir()?
     };
-    fill(&folder.path().join(DOWN), size)?;
+    let [folder, settings] = ["files", "settings"].map(|name| parent.path().join(name));
+    fs::create_dir(&folder)?;
+    fs::create_dir(&settings)?;
+    fill(&folder.join(DOWN), size)?;
+    let places = [
+        format!("--folder={}", folder.display()),
+        format!("--settings={}", settings.display()),
+    ];
     for way in [Way::Down, Way::Up] {
         let group = format!("{}, {} MiB", way.name(), size >> 20);
         let table = Table {
@@ -70,11 +98,6 @@ fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
         list.push((copied.into(), Kind::FilesCopied, "", &[]));
         list.push((moved.into(), Kind::FilesMoved, "", &[]));
         list.push(("tokio::io::copy".into(), Kind::FilesTokio, "", &[]));
-        let framings = if measure.quick {
-            &FRAMINGS[..1]
-        } else {
-            &FRAMINGS
-        };
         for framing in framings {
             list.push((
                 format!("ours, {framing}"),
@@ -91,17 +114,25 @@ fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
                 list.push((name, Kind::Native, framing, &["--ours", "--bare"]));
             }
         }
+        for (name, kind, peer) in &PEERS {
+            let can = way == Way::Down || *peer != "--peer=http";
+            if can && missing(*kind).is_none() {
+                list.push(((*name).into(), *kind, "", std::slice::from_ref(peer)));
+            }
+        }
         let limit = list[0].0.clone();
         let mut cases = Vec::new();
         for (name, kind, framing, more) in list {
             if name != limit && !measure.wants(&group, &name) {
                 continue;
             }
-            let mut words = vec![kind.name(), format!("--folder={}", folder.path().display())];
+            let mut words = vec![kind.name()];
+            words.extend_from_slice(&places);
             if !framing.is_empty() {
                 words.push(format!("--framing={framing}"));
             }
             let server = Server::start(&words);
+            let places = &places;
             cases.push(Case::new(name, move || {
                 let server = server
                     .as_ref()
@@ -114,6 +145,7 @@ fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
                     format!("--framing={framing}"),
                 ];
                 words.extend(more.iter().map(|&word| word.to_owned()));
+                words.extend_from_slice(places);
                 let seconds: f64 = process::ask(&words)?;
                 Ok(rate(size, seconds))
             }));
@@ -122,7 +154,7 @@ fn try_run(measure: &Measure, report: &mut Report) -> anyhow::Result<()> {
             if measure.wants(&group, "BLAKE3 alone") {
                 cases.push(Case::new("BLAKE3 alone", || Ok(rate(size, digest(size)))));
             }
-            report.extend(alternate(&table, measure.rounds(), cases));
+            report.extend(alternate(&table, measure.turns(), cases));
         }
     }
     Ok(())

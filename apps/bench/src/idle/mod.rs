@@ -51,7 +51,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
     // Memory does not depend on what else the machine does.
     let rounds = measure.rounds().min(3);
     if cases.len() > 1 {
-        report.extend(alternate(&table, rounds, cases));
+        report.extend(alternate(&table, 0..rounds, cases));
     }
 }
 

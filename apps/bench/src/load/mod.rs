@@ -76,6 +76,7 @@ pub fn run(options: &LoadOptions) -> anyhow::Result<()> {
     for _ in 0..options.connections {
         let stream = TcpStream::connect(address).context("cannot connect")?;
         stream.set_nodelay(true)?;
+        options.speaks.introduce(&stream)?;
         stream.set_nonblocking(!is_single)?;
         connections.push(Connection::new(stream, &batch));
     }

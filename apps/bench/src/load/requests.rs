@@ -1,14 +1,19 @@
 //! The bytes of a batch of requests, for each kind of server.
 
-use std::pin::Pin;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    pin::Pin,
+};
 
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use tarpc::{
     ClientMessage, Request, Response, context,
     tokio_serde::{Serializer, formats::Bincode},
 };
 
-use crate::servers::{EchoRequest, EchoResponse};
+use crate::servers::{ECHO, EchoRequest, EchoResponse, NAME, PASSWORD};
 
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -17,6 +22,10 @@ pub enum Speaks {
     U32,
     /// The same, and the payload begins with a tag.
     Tagged,
+    /// A `u32` length in front of the payload, once somebody has logged in.
+    Login,
+    /// Our native dialect behind a `u32` length, once somebody has logged in.
+    Native,
     /// tarpc's requests in bincode, each behind a `u32` length.
     Tarpc,
 }
@@ -36,13 +45,31 @@ impl Speaks {
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
+    /// What is said once, in front of all requests: logs in, where that is wanted.
+    pub fn introduce(self, mut stream: &TcpStream) -> anyhow::Result<()> {
+        let (login, welcome) = match self {
+            Self::U32 | Self::Tagged | Self::Tarpc => return Ok(()),
+            Self::Login => (format!("{NAME} {PASSWORD}"), "ok".to_owned()),
+            Self::Native => (
+                format!(r#"{{"verb":"login","args":{{"name":"{NAME}","password":"{PASSWORD}"}}}}"#),
+                format!(r#"{{"status":"ok","details":{{"name":"{NAME}","rights":["read"]}}}}"#),
+            ),
+        };
+        stream.write_all(&framed(login.as_bytes()))?;
+        let mut answer = vec![0; 4 + welcome.len()];
+        stream.read_exact(&mut answer).context("no login")?;
+        ensure!(answer == framed(welcome.as_bytes()), "the login failed");
+        Ok(())
+    }
+
     pub fn batch(self, depth: usize, payload: usize) -> anyhow::Result<Batch> {
         let payload = vec![b'x'; payload];
         let mut bytes = Vec::new();
         let mut answer = 0;
         for index in 0..depth {
             let (request, response) = match self {
-                Self::U32 => (payload.clone(), payload.len()),
+                Self::U32 | Self::Login => (payload.clone(), payload.len()),
+                Self::Native => native(&payload),
                 Self::Tagged => {
                     let mut tagged = payload.clone();
                     // Zero is one that is not answered.
@@ -52,8 +79,7 @@ impl Speaks {
                 }
                 Self::Tarpc => tarpc(index as u64, &payload)?,
             };
-            bytes.extend_from_slice(&(request.len() as u32).to_be_bytes());
-            bytes.extend_from_slice(&request);
+            bytes.extend_from_slice(&framed(&request));
             answer = 4 + response;
         }
         Ok(Batch {
@@ -62,6 +88,19 @@ impl Speaks {
             answer,
         })
     }
+}
+
+/// A `u32` length in front.
+fn framed(frame: &[u8]) -> Vec<u8> {
+    [&(frame.len() as u32).to_be_bytes()[..], frame].concat()
+}
+
+/// A request of the native dialect, and the length of its answer.
+fn native(payload: &[u8]) -> (Vec<u8>, usize) {
+    let text = String::from_utf8_lossy(payload);
+    let request = format!(r#"{{"verb":"{ECHO}","args":{{"text":"{text}"}}}}"#);
+    let response = format!(r#"{{"status":"ok","details":{{"text":"{text}"}}}}"#);
+    (request.into(), response.len())
 }
 
 /// A request as tarpc's own client writes it, and the length of its answer.

@@ -1,5 +1,6 @@
 //! What was measured, and the forms it is written in.
 
+mod compare;
 mod goals;
 mod machine;
 mod markdown;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{machine::Machine, markdown::tables, page::write};
+pub use self::{compare::compared, machine::Machine, markdown::tables, page::write};
 
 use crate::stats::Spread;
 
@@ -37,10 +38,18 @@ pub struct Row {
     pub value: Option<Spread>,
     /// To the table's first case, the limit.
     pub ratio: Option<Spread>,
-    /// Further figures by name and unit, such as `p99 us`.
-    pub beside: BTreeMap<String, Spread>,
+    /// Further figures of each round, by name and unit, such as `p99 us`.
+    pub beside: BTreeMap<String, Vec<f64>>,
     /// Why there is no figure.
     pub skipped: Option<String>,
+}
+
+impl Row {
+    /// Of its samples, and those of the limit.
+    pub fn summarise(&mut self, limit: &[f64]) {
+        self.value = Spread::of(&self.samples);
+        self.ratio = Spread::of_ratios(&self.samples, limit);
+    }
 }
 
 /// All that one run measured.

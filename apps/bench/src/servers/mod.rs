@@ -7,6 +7,7 @@ mod epoll;
 mod files;
 mod foreign;
 mod framed;
+mod login;
 mod native;
 mod ours;
 mod output;
@@ -21,9 +22,11 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 pub use self::files::{DOWN, UP};
-pub use self::foreign::missing;
+pub use self::foreign::{missing, ssh_client};
+pub use self::login::{ECHO, NAME, PASSWORD};
 pub use self::tarpc::{EchoRequest, EchoResponse};
 use crate::{
     load::Speaks,
@@ -43,6 +46,9 @@ pub struct ServeOptions {
     /// Where the files are.
     #[arg(long, default_value = ".")]
     pub folder: PathBuf,
+    /// Where peers keep their settings.
+    #[arg(long, default_value = ".")]
+    pub settings: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,8 +60,11 @@ pub enum Kind {
     OursLent,
     OursDyn,
     OursLayers,
+    OursLogin,
+    OursNative,
     OursMultiplex,
     Framed,
+    FramedTuned,
     TokioTower,
     Tarpc,
     Twisted,
@@ -70,6 +79,11 @@ pub enum Kind {
     FilesMoved,
     FilesTokio,
     Output,
+    Nginx,
+    NginxSendfile,
+    Vsftpd,
+    Sshd,
+    Asyncssh,
 }
 
 impl Kind {
@@ -84,6 +98,8 @@ impl Kind {
         match self {
             Self::Tarpc => Speaks::Tarpc,
             Self::OursMultiplex => Speaks::Tagged,
+            Self::OursLogin => Speaks::Login,
+            Self::OursNative => Speaks::Native,
             _ => Speaks::U32,
         }
     }
@@ -92,9 +108,13 @@ impl Kind {
 /// Serves until it is killed.
 pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
     pin(Side::Server)?;
+    // However the benchmark ends, its servers do, too; they may be somebody else's program by then.
+    set_parent_process_death_signal(Some(Signal::TERM))?;
     process::raise_open_files()?;
     match options.kind {
-        Kind::Twisted => return Err(foreign::become_twisted().into()),
+        kind @ (Kind::Twisted | Kind::Asyncssh) => {
+            return Err(foreign::become_python(kind).into());
+        }
         Kind::Netty => return Err(foreign::become_netty().into()),
         _ => {}
     }
@@ -122,6 +142,17 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             ready();
             return files::blocking(&listener, &options.folder, output::copied);
         }
+        kind @ (Kind::Nginx | Kind::NginxSendfile) => {
+            ready();
+            let sendfile = kind == Kind::NginxSendfile;
+            let (folder, settings) = (&options.folder, &options.settings);
+            return Err(foreign::become_nginx(listener, folder, settings, sendfile).into());
+        }
+        kind @ (Kind::Vsftpd | Kind::Sshd) => {
+            foreign::prepare(kind, &options.folder, &options.settings)?;
+            ready();
+            return foreign::each(&listener, || foreign::session(kind, &options.settings));
+        }
         _ => {}
     }
     listener.set_nonblocking(true)?;
@@ -139,7 +170,12 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             | Kind::AckBlocking
             | Kind::FilesCopied
             | Kind::FilesMoved
-            | Kind::Output => Ok(()),
+            | Kind::Output
+            | Kind::Nginx
+            | Kind::NginxSendfile
+            | Kind::Vsftpd
+            | Kind::Sshd
+            | Kind::Asyncssh => Ok(()),
             Kind::Native => native::run(listener, &options.framing, &options.folder).await,
             Kind::FilesTokio => {
                 let folder = options.folder.clone();
@@ -157,7 +193,8 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             Kind::AckOursDyn => ack::chosen(listener).await,
             Kind::Raw => accept::each(listener, raw::copied).await,
             Kind::RawBytes => accept::each(listener, raw::counted).await,
-            Kind::Framed => accept::each(listener, framed::echo).await,
+            Kind::Framed => accept::each(listener, framed::usual).await,
+            Kind::FramedTuned => accept::each(listener, framed::tuned).await,
             Kind::TokioTower => accept::each(listener, tokio_tower::echo).await,
             Kind::Tarpc => accept::each(listener, tarpc::echo).await,
             Kind::OursLent => accept::each(listener, ours::lent).await,
@@ -165,6 +202,8 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
             Kind::OursDyn => ours::chosen(listener, &options.framing).await,
             Kind::OursLayers => ours::layered(listener).await,
             Kind::OursMultiplex => ours::multiplexed(listener).await,
+            Kind::OursLogin => login::plain(listener).await,
+            Kind::OursNative => login::native(listener).await,
         }
     })
 }

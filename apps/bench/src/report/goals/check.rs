@@ -1,0 +1,132 @@
+//! One figure of a goal beside its bound.
+
+use crate::{
+    report::markdown::{number, ratio},
+    stats::Spread,
+};
+
+/// One figure with its bound; some have none, and are there to be read beside the others.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub what: String,
+    pub figure: Option<Spread>,
+    bound: Option<Bound>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+pub(super) fn at_least(what: impl Into<String>, figure: Option<Spread>, bound: f64) -> Check {
+    Check {
+        what: what.into(),
+        figure,
+        bound: Some(Bound::AtLeast(bound)),
+    }
+}
+
+pub(super) fn at_most(what: impl Into<String>, figure: Option<Spread>, bound: f64) -> Check {
+    Check {
+        what: what.into(),
+        figure,
+        bound: Some(Bound::AtMost(bound)),
+    }
+}
+
+pub(super) fn told(what: impl Into<String>, figure: Option<Spread>) -> Check {
+    Check {
+        what: what.into(),
+        figure,
+        bound: None,
+    }
+}
+
+impl Check {
+    /// Whether it is part of what is wanted.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    pub(super) fn met(&self) -> Option<bool> {
+        let median = self.figure?.median;
+        Some(match self.bound? {
+            Bound::AtLeast(bound) => median >= bound,
+            Bound::AtMost(bound) => median <= bound,
+        })
+    }
+
+    /// How far it is from its bound: below one is a miss.
+    fn room(&self) -> f64 {
+        match (self.figure, self.bound) {
+            (Some(figure), Some(Bound::AtLeast(bound))) => figure.median / bound,
+            (Some(figure), Some(Bound::AtMost(bound))) => bound / figure.median,
+            _ => f64::INFINITY,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let Some(figure) = self.figure else {
+            return format!("{}: not measured", self.what);
+        };
+        let figure = format!("{}: {}", self.what, ratio(figure));
+        match self.bound {
+            Some(Bound::AtLeast(bound)) => format!("{figure}, bound ≥ {}", number(bound)),
+            Some(Bound::AtMost(bound)) => format!("{figure}, bound ≤ {}", number(bound)),
+            None => figure,
+        }
+    }
+}
+
+/// Of many checks of one kind the one with the least room; and how many were not measured.
+pub(super) fn worst(checks: &[Check]) -> Vec<Check> {
+    let (measured, missing): (Vec<_>, Vec<_>) =
+        checks.iter().partition(|check| check.figure.is_some());
+    let missing = missing.first().map(|first| Check {
+        what: match measured.len() {
+            0 => first.what.clone(),
+            _ => format!("{} more like it", missing.len()),
+        },
+        ..(*first).clone()
+    });
+    measured
+        .into_iter()
+        .min_by(|a, b| a.room().total_cmp(&b.room()))
+        .cloned()
+        .into_iter()
+        .chain(missing)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_many_is_shown_and_what_is_missing() {
+        let checks = worst(&[
+            at_least("a", Spread::of(&[0.99]), 0.95),
+            at_least("b", Spread::of(&[0.4, 0.5, 0.6]), 0.95),
+            at_least("c", None, 0.95),
+        ]);
+        let texts: Vec<String> = checks.iter().map(Check::text).collect();
+        assert_eq!(
+            texts,
+            [
+                "b: 0.50 (0.40..0.60), bound ≥ 0.95",
+                "1 more like it: not measured"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_bound_is_told_and_neither_met_nor_missed() {
+        let check = told("nginx", Spread::of(&[1.5]));
+        assert_eq!(
+            (check.met(), &*check.text()),
+            (None, "nginx: 1.50 (1.50..1.50)")
+        );
+        assert!(!check.is_wanted());
+    }
+}
