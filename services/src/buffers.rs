@@ -1,8 +1,8 @@
 //! Lends buffers to whoever reads piece after piece.
 //!
 //! A large buffer that is new each time costs more than the read into it: the allocator gets it
-//! from the system and gives it back, and every page of it is a fault. That was a third of the time of
-//! a command that writes much.
+//! from the system and gives it back, and every page of it is a fault. That was two fifths of the
+//! server's time while a command wrote much.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

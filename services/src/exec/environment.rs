@@ -79,7 +79,7 @@ fn check(name: &OsStr, value: &OsStr) -> Result<(), SpawnError> {
 
 /// The name of the user we run as, or its number when it has none.
 ///
-/// Looked up once and not for every command, as that takes 6 microseconds; a server that changes its
+/// Looked up once and not for every command, as that takes 4 microseconds; a server that changes its
 /// user looks again.
 fn user_name() -> OsString {
     static LAST: Mutex<Option<(Uid, OsString)>> = Mutex::new(None);

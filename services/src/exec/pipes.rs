@@ -17,7 +17,7 @@ use crate::buffers::Buffers;
 /// The most that one read takes: what a pipe holds by default.
 const PIECE: usize = 64 * 1024;
 /// The most that is read as long as no read has taken so much: most commands write less than this,
-/// and to get and to give back a large buffer costs more than to read.
+/// and need no large buffer for it.
 const FIRST: usize = 4 * 1024;
 /// How many buffers are kept for further pieces: those that wait for a slow reader, one that is on
 /// its way to the client and one to read into.

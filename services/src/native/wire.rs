@@ -133,8 +133,7 @@ impl ResponseHead {
     }
 }
 
-/// A frame to be sent, in two pieces: so a chunk is not copied behind the byte that says what it is,
-/// which took a fifth of the time of a large file.
+/// A frame to be sent, in two pieces: so a chunk is not copied behind the byte that says what it is.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) prefix: &'static [u8],

@@ -6,9 +6,8 @@ use bytes::Bytes;
 
 /// Chunks that wait until there are enough of them for a write.
 ///
-/// The first stays as it came: a large one is a write of its own, and its copy would take a tenth of
-/// the time of an upload. Those behind it are copied together, so that small ones do not hold on to
-/// the large buffers that they were read into.
+/// The first stays as it came: a large one is a write of its own and needs no copy. Those behind it are
+/// copied together, so that small ones do not hold on to the large buffers that they were read into.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) first: Bytes,
