@@ -288,7 +288,7 @@ fn tokio_tower(report: &Report) -> Vec<Vec<Check>> {
 fn netty_and_tarpc(report: &Report) -> Vec<Vec<Check>> {
     let faster = |cell: &str, peer: &str, bound| {
         let figure = echo(report, cell, "ours", peer);
-        vec![at_least(format!("{cell}, {peer}"), figure, bound)]
+        vec![at_least(format!("{cell}, `{peer}`"), figure, bound)]
     };
     vec![
         faster("32x16x64", "netty", 1.7),
@@ -335,11 +335,11 @@ fn files(report: &Report) -> Vec<Vec<Check>> {
             None => (ours, ""),
         };
         let figure = between(way, case, other);
-        vec![at_least(format!("{way}{how}, of {other}"), figure, bound)]
+        vec![at_least(format!("{way}{how}, of `{other}`"), figure, bound)]
     };
     let over = |way: &str, other: &str, bound| {
         let figure = between(way, ours, other);
-        vec![at_least(format!("{way}, of {other}"), figure, bound)]
+        vec![at_least(format!("{way}, of `{other}`"), figure, bound)]
     };
     let beside = |what: &str, way, case, other| vec![told(what, between(way, case, other))];
     vec![
@@ -361,7 +361,7 @@ fn exec(report: &Report) -> Vec<Vec<Check>> {
     let ours = |start: &str, other: &str, bound| {
         let figure = group(report, "exec", start)
             .and_then(|group| report.between("exec", group, "ours", other));
-        vec![at_least(format!("{start}, of {other}"), figure, bound)]
+        vec![at_least(format!("{start}, of `{other}`"), figure, bound)]
     };
     vec![
         ours("round trips", "posix_spawn here", 0.9),
@@ -425,7 +425,7 @@ fn idle(report: &Report) -> Vec<Vec<Check>> {
     };
     let over = |case: &str, bound| {
         let figure = || Spread::of_ratios(&row(case)?.samples, &row("ours")?.samples);
-        vec![at_least(format!("less than {case}"), figure(), bound)]
+        vec![at_least(format!("less than `{case}`"), figure(), bound)]
     };
     let bytes = row("ours").and_then(|row| row.value);
     vec![
