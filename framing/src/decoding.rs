@@ -20,6 +20,8 @@ pub(crate) struct Decoding {
     /// How much of the buffer is consumed and not let go of yet: moving a buffer's start costs a
     /// few nanoseconds, so it is done once for all the small frames that are copied out of it.
     ahead: usize,
+    /// How many bytes the last large frame took up: the next may have as many.
+    usual: usize,
     phase: Phase,
 }
 
@@ -160,6 +162,11 @@ impl Decoding {
         self.ahead
     }
 
+    /// How many bytes the last large frame took up.
+    pub(crate) fn usual(&self) -> usize {
+        self.usual
+    }
+
     /// Lets go of the first `at` bytes, all of which are consumed.
     #[inline]
     pub(crate) fn commit(&mut self, input: &mut BytesMut, at: usize) {
@@ -267,6 +274,7 @@ impl Decoding {
             self.commit(input, start);
         }
         self.offset += (at - start) as u64;
+        self.usual = at - start;
         let mut frame = input.split_to(at - start);
         // What stands behind it, such as a mark, goes with it.
         frame.truncate(payload.len());
