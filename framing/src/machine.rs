@@ -161,7 +161,10 @@ impl<F: Framing> Machine<F> {
         // n bytes is moved log n times; and a few bytes left over do not double the buffer. Who has
         // sent a large frame gets room for another at once, up to what is kept anyway: a seventh of
         // the time of an upload in frames of 256 KiB was moving and growing.
-        let proven = self.input.len().max(self.decoding.usual().min(KEEP_CAPACITY));
+        let proven = self
+            .input
+            .len()
+            .max(self.decoding.usual().min(KEEP_CAPACITY));
         let ahead = self.need.min(proven);
         let spare = self.input.capacity() - self.input.len();
         if spare < ahead.max(READ_SIZE / 2) {

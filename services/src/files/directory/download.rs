@@ -1,5 +1,6 @@
-//! Reads one version of a file in large pieces, one piece ahead.
+//! Reads one version of a file in large pieces, some of them ahead.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::mem;
 
@@ -15,8 +16,13 @@ use crate::files::error::StoreError;
 use crate::files::name::FileName;
 use crate::files::store::{BoxFuture, Download, FileInfo, ReadFrom};
 
-/// How many buffers are kept for further pieces: one that is sent and one that is read.
-const KEPT: usize = 2;
+/// How many pieces are read at once, while the last of those before is sent. To have a thread that
+/// may block do it takes as long as a fifth of a piece; so for a file of which there is much, they
+/// share that.
+const AHEAD: usize = 4;
+
+/// How many buffers are kept for further pieces: one that is sent, and those that are read.
+const KEPT: usize = 1 + AHEAD;
 
 /// A download from a folder.
 ///
@@ -29,8 +35,8 @@ pub(super) struct DirectoryDownload {
 
 #[derive(Debug)]
 enum State {
-    Ready(Reader, Bytes),
-    Reading(JoinHandle<Result<(Reader, Bytes), StoreError>>),
+    Ready(Reader, VecDeque<Bytes>),
+    Reading(JoinHandle<Result<(Reader, VecDeque<Bytes>), StoreError>>),
     End(Result<(), StoreError>),
 }
 
@@ -51,25 +57,28 @@ impl DirectoryDownload {
             info: info.clone(),
             outcome: Ok(()),
         };
-        let (reader, piece) = reader.read()?;
+        let (reader, pieces) = reader.read(1)?;
         Ok(Self {
             info,
-            state: State::Ready(reader, piece),
+            state: State::Ready(reader, pieces),
         })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         if let State::Reading(job) = &mut self.state {
             self.state = match joined(job.await) {
-                Ok((reader, piece)) => State::Ready(reader, piece),
+                Ok((reader, pieces)) => State::Ready(reader, pieces),
                 Err(error) => State::End(Err(error)),
             };
         }
         let ended = State::End(Err(StoreError::Ended));
         match mem::replace(&mut self.state, ended) {
-            State::Ready(reader, piece) => {
-                self.state = if reader.left > 0 {
-                    State::Reading(tokio::task::spawn_blocking(move || reader.read()))
+            State::Ready(reader, mut pieces) => {
+                let piece = pieces.pop_front().unwrap_or_default();
+                self.state = if !pieces.is_empty() {
+                    State::Ready(reader, pieces)
+                } else if reader.left > 0 {
+                    State::Reading(tokio::task::spawn_blocking(move || reader.read(AHEAD)))
                 } else {
                     State::End(reader.outcome)
                 };
@@ -109,8 +118,18 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the next piece. Blocks.
-    fn read(mut self) -> Result<(Self, Bytes), StoreError> {
+    /// Reads up to so many pieces. Blocks.
+    fn read(mut self, count: usize) -> Result<(Self, VecDeque<Bytes>), StoreError> {
+        let mut pieces = VecDeque::with_capacity(count);
+        loop {
+            pieces.push_back(self.read_piece()?);
+            if self.left == 0 || pieces.len() == count {
+                return Ok((self, pieces));
+            }
+        }
+    }
+
+    fn read_piece(&mut self) -> Result<Bytes, StoreError> {
         let failed = |error: Errno| StoreError::from_io("reading a file", &error.into());
         let wanted = self.left.min(PIECE as u64);
         let mut piece = self.buffers.lend();
@@ -134,7 +153,6 @@ impl Reader {
                 self.outcome = Err(StoreError::Changed);
             }
         }
-        let piece = self.buffers.take(&mut piece);
-        Ok((self, piece))
+        Ok(self.buffers.take(&mut piece))
     }
 }
