@@ -192,7 +192,7 @@ fn plots(report: &Report) -> Vec<(&'static str, String)> {
         "vsftpd",
         "scp, aes128-gcm",
         "ours, struct-header",
-        "ours, struct-header, no digest",
+        "ours, struct-header, without digest",
     ];
     let ack = [
         "by hand, blocking",

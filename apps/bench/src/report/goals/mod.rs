@@ -324,7 +324,7 @@ fn tail(report: &Report) -> Vec<Vec<Check>> {
 
 fn files(report: &Report) -> Vec<Vec<Check>> {
     let ours = "ours, struct-header";
-    let plain = "ours, struct-header, no digest";
+    let plain = "ours, struct-header, without digest";
     let between = |way: &str, case: &str, other: &str| {
         report.between("files", group(report, "files", way)?, case, other)
     };
