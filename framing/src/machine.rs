@@ -185,18 +185,19 @@ impl<F: Framing> Machine<F> {
     /// [is recoverable](FrameError::is_recoverable).
     #[inline]
     pub fn next_frame(&mut self) -> Result<Received, FrameError> {
-        let received = self
-            .decoding
-            .next(&mut self.framing, &mut self.input, &mut self.out)?;
-        Ok(self.note_need(received))
+        let mut step = None;
+        match self.look(&mut step) {
+            Look::Frame(cut) => Ok(Received::Frame(self.cut(cut))),
+            Look::Need(count) => Ok(Received::Need(count)),
+            Look::Other => self.next_frame_from(step),
+        }
     }
 
-    /// The same, but for what is rare: from there [`next_frame_from`](Self::next_frame_from) goes on.
+    /// The same, but for what is rare: from `other` [`next_frame_from`](Self::next_frame_from) goes on.
     #[inline(always)]
-    pub(crate) fn look(&mut self) -> Look {
-        let look = self
-            .decoding
-            .look(&mut self.framing, &mut self.input, &mut self.out);
+    pub(crate) fn look(&mut self, other: &mut Option<Result<Step, FrameError>>) -> Look {
+        let (framing, input) = (&mut self.framing, &mut self.input);
+        let look = self.decoding.look(framing, input, &mut self.out, other);
         if let Look::Need(count) = look {
             self.need = count;
             self.tidy();
@@ -217,15 +218,11 @@ impl<F: Framing> Machine<F> {
         let received =
             self.decoding
                 .next_from(step, &mut self.framing, &mut self.input, &mut self.out)?;
-        Ok(self.note_need(received))
-    }
-
-    fn note_need(&mut self, received: Received) -> Received {
         if let Received::Need(count) = received {
             self.need = count;
             self.tidy();
         }
-        received
+        Ok(received)
     }
 
     /// Lends each frame that has arrived to `visitor`, as it stands in the buffer: no copy, no

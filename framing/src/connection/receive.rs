@@ -39,7 +39,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             && self.slot.is_empty()
         {
             let this = self.as_mut().project();
-            match this.machine.look() {
+            match this.machine.look(&mut step) {
                 Look::Frame(cut) => {
                     let frame = this.machine.cut(cut);
                     note_frame(this.machine, this.clock, this.share);
@@ -52,10 +52,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                     Poll::Pending => return Poll::Pending,
                 },
-                Look::Other(other) => {
-                    step = other;
-                    break;
-                }
+                Look::Other => break,
             }
         }
         match self.poll_item_any(cx, step) {
