@@ -8,6 +8,10 @@ use bytes::Bytes;
 ///
 /// Only interactive framings ever have any, so others do without the queue.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "every connection has the place, and few the queue"
+)]
 pub(super) struct Slot(Option<Box<VecDeque<Bytes>>>);
 
 impl Slot {

@@ -363,6 +363,7 @@ struct Way<A, F, H> {
 impl<A, F: MakeFraming, H> Way<A, F, H> {
     /// A block, as an `async fn` keeps two places for each argument to its end, and the socket and its
     /// peer in a box, as a block still keeps one: an idle connection is a fifth smaller so.
+    #[expect(clippy::manual_async_fn, reason = "it would be larger")]
     fn run<Io>(
         self: Arc<Self>,
         arrived: Box<(Io, Peer)>,
