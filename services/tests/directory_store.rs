@@ -475,12 +475,13 @@ async fn svc_d14_a_file_changed_in_place_is_noticed() {
     let store = house.store();
     let path = house.root.join("file");
     for change in ["longer", "same size", "shorter"] {
-        fs::write(&path, filled(1_000_000, b'a')).unwrap();
+        // More than is read ahead.
+        fs::write(&path, filled(4_000_000, b'a')).unwrap();
         let mut download = store.open(&name("file"), ReadFrom::start()).await.unwrap();
         download.read().await.unwrap();
         let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         match change {
-            "longer" => file.set_len(2_000_000).unwrap(),
+            "longer" => file.set_len(5_000_000).unwrap(),
             "shorter" => file.set_len(500_000).unwrap(),
             _ => file.write_all(b"b").unwrap(),
         }
