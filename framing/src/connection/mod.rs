@@ -105,7 +105,8 @@ pub struct Connection<Io, F> {
     #[pin]
     io: Io,
     machine: Machine<F>,
-    /// Sleeps until the earliest time limit of those who wait to read; `None` while there is none.
+    /// Sleeps until the earliest time limit of those who wait to read, or until one that has been put
+    /// off since.
     timer: Option<Pin<Box<Sleep>>>,
     /// Frames that arrived while the sink was polled: `slot.len() <= MOST_WAITING`.
     slot: Slot,

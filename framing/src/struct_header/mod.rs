@@ -195,13 +195,16 @@ impl StructHeader {
         framing
     }
 
-    fn headers(&mut self) -> &mut Headers {
-        self.headers.get_or_insert_with(|| {
+    /// The headers, and what all of them look like.
+    fn headers(&mut self) -> (&mut Headers, &Layout) {
+        let layout = &*self.layout;
+        let headers = self.headers.get_or_insert_with(|| {
             Box::new(Headers {
                 received: Vec::new(),
-                sent: self.layout.template.header().to_vec(),
+                sent: layout.template.header().to_vec(),
             })
-        })
+        });
+        (headers, layout)
     }
 
     /// How many bytes of the header are part of the frame as handed out.

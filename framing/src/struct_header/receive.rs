@@ -60,7 +60,7 @@ impl StructHeader {
         self.stage = Stage::Header { seen: 0 };
         if !self.layout.others.is_empty() {
             let header = &input[..self.layout.size];
-            let received = &mut self.headers().received;
+            let received = &mut self.headers().0.received;
             received.clear();
             received.extend_from_slice(header);
         }

@@ -1,6 +1,6 @@
 //! Judges a frame to be sent, and writes its header.
 
-use super::{Layout, StructHeader, item::Order};
+use super::{Headers, Layout, StructHeader, item::Order};
 use crate::{FrameError, Value};
 
 impl StructHeader {
@@ -29,8 +29,7 @@ impl StructHeader {
                 frame.len()
             )));
         };
-        let layout = self.layout.clone();
-        let sent = &mut self.headers().sent;
+        let (Headers { sent, .. }, layout) = self.headers();
         layout.length.write(body.len(), sent)?;
         if kept > 0 {
             layout.check_kept(rest, sent)?;
@@ -47,7 +46,7 @@ impl StructHeader {
                 self.layout.others.len()
             )));
         }
-        let mut header = self.headers().sent.clone();
+        let mut header = self.headers().0.sent.clone();
         for (index, (item, value)) in self.layout.others.iter().zip(items).enumerate() {
             item.pack(value, &mut header).map_err(|what| {
                 FrameError::unencodable(format!("header item {index} beside the length: {what}"))
@@ -64,7 +63,7 @@ impl StructHeader {
                 )));
             }
         }
-        self.headers().sent = header;
+        self.headers().0.sent = header;
         Ok(())
     }
 }

@@ -120,7 +120,7 @@ proptest! {
         for body in bodies {
             // What is left of the header comes with the frame: first what it must hold, then the
             // length that belongs to it.
-            let mut header = framing.headers().sent.clone();
+            let mut header = framing.headers().0.sent.clone();
             if framing.layout.length.write(body.len(), &mut header).is_err() {
                 continue;
             }
@@ -200,7 +200,7 @@ proptest! {
         // Headers that are mostly right, in front of bodies that are mostly as long as they say.
         let mut stream = Vec::new();
         for (body, right) in lengths {
-            let mut header = framing.headers().sent.clone();
+            let mut header = framing.headers().0.sent.clone();
             if !right {
                 header[usize::from(body) % framing.layout.size] ^= 1;
             } else if framing.layout.length.write(body.into(), &mut header).is_err() {
