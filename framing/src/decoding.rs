@@ -61,18 +61,22 @@ impl Decoding {
         at: &mut usize,
         out: &mut Outbox,
     ) -> Result<Found, FrameError> {
-        if let Phase::Open = self.phase {
+        let step = if let Phase::Open = self.phase {
             match framing.decode(&mut input[*at..], out) {
                 Ok(Step::Frame { payload, consumed }) => {
                     let payload = *at + payload.start..*at + payload.end;
                     *at += consumed;
                     return Ok(Found::Here(payload));
                 }
-                step => return self.advance_from(step, framing, input, at, out),
+                step => step,
             }
-        }
-        let step = self.step(framing, &mut input[*at..], out)?;
-        self.advance_from(step, framing, input, at, out)
+        } else {
+            self.step(framing, &mut input[*at..], out)?
+        };
+        let mut place = *at;
+        let found = self.advance_from(step, framing, input, &mut place, out);
+        *at = place;
+        found
     }
 
     /// Goes on from a step that was taken, to whatever comes of it.

@@ -259,12 +259,16 @@ impl<F: Framing> Machine<F> {
             }
         }
 
-        let at = self.decoding.ahead();
+        let mut at = self.decoding.ahead();
         let mut seen = Seen(&mut self.decoding, &mut self.input, at);
         let visited = loop {
-            let Seen(decoding, input, at) = &mut seen;
+            let Seen(decoding, input, done) = &mut seen;
             let elsewhere;
-            let frame = match decoding.advance(&mut self.framing, input, at, &mut self.out)? {
+            let found = decoding.advance(&mut self.framing, input, &mut at, &mut self.out);
+            // `at` itself has no address that the visitor could know, so it stays in a register
+            // from frame to frame.
+            *done = at;
+            let frame = match found? {
                 Found::Here(payload) => &input[payload],
                 Found::Elsewhere(frame) => {
                     elsewhere = frame;
