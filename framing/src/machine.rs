@@ -259,26 +259,37 @@ impl<F: Framing> Machine<F> {
             }
         }
 
+        // A local of its own, whose address nobody has: so it stays in a register from frame to frame
+        // (of a boxed framing's frame, two thirds of the time).
         let mut at = self.decoding.ahead();
         let mut seen = Seen(&mut self.decoding, &mut self.input, at);
         let visited = loop {
             let Seen(decoding, input, done) = &mut seen;
+            let (framing, out) = (&mut self.framing, &mut self.out);
+            let mut other = None;
             let elsewhere;
-            let found = decoding.advance(&mut self.framing, input, &mut at, &mut self.out);
-            // `at` itself has no address that the visitor could know, so it stays in a register
-            // from frame to frame.
-            *done = at;
-            let frame = match found? {
-                Found::Here(payload) => &input[payload],
-                Found::Elsewhere(frame) => {
-                    elsewhere = frame;
-                    &elsewhere[..]
+            let frame = match decoding.whole(framing, input, at, out, &mut other) {
+                Some(cut) => {
+                    at = cut.at;
+                    *done = at;
+                    &input[cut.payload]
                 }
-                Found::Need(count) => {
-                    self.need = count;
-                    break Visited::Need(count);
+                None => {
+                    let found = decoding.advance(other, framing, input, done, out);
+                    at = *done;
+                    match found? {
+                        Found::Here(payload) => &input[payload],
+                        Found::Elsewhere(frame) => {
+                            elsewhere = frame;
+                            &elsewhere[..]
+                        }
+                        Found::Need(count) => {
+                            self.need = count;
+                            break Visited::Need(count);
+                        }
+                        Found::End => break Visited::End,
+                    }
                 }
-                Found::End => break Visited::End,
             };
             let mut replies = Replies {
                 framing: &mut self.framing,
