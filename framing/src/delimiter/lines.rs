@@ -134,6 +134,7 @@ impl Lines {
         LinesOptions::default().build(Limits::default())
     }
 
+    #[inline]
     fn check(&self, input: &[u8], step: Step) -> Result<Step, FrameError> {
         let Step::Frame { payload, consumed } = &step else {
             return Ok(step);
@@ -154,6 +155,7 @@ impl Lines {
 }
 
 impl Framing for Lines {
+    #[inline]
     fn decode(&mut self, input: &mut [u8], out: &mut Outbox) -> Result<Step, FrameError> {
         let step = self.bytes.decode(input, out)?;
         self.check(input, step)

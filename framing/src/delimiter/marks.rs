@@ -29,9 +29,29 @@ pub(super) struct Marks {
 #[derive(Clone, Debug)]
 enum Search {
     Byte(u8),
+    /// One mark is this byte and the others end with it, so each of these bytes ends one: a line feed,
+    /// with a carriage return in front or not.
+    Ending(u8),
     /// Boxed, as it is large and most marks are one byte.
     Word(Box<memmem::Finder<'static>>),
     Several(AhoCorasick),
+}
+
+/// A mark of one byte, `last`, and perhaps another that has one more, `before`, in front.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain {
+    pub(super) last: u8,
+    pub(super) before: Option<u8>,
+}
+
+/// The byte that is one of the marks and ends all of them.
+fn common_ending(marks: &[Bytes]) -> Option<u8> {
+    let ending = marks.iter().find_map(|mark| match mark[..] {
+        [byte] => Some(byte),
+        _ => None,
+    })?;
+    let all = marks.iter().all(|mark| mark.ends_with(&[ending]));
+    all.then_some(ending)
 }
 
 impl Marks {
@@ -65,11 +85,12 @@ impl Marks {
                 "`delimiter` must not be longer than 64 KiB",
             ));
         }
-        let search = match &marks[..] {
-            [mark] if mark.len() == 1 => Search::Byte(mark[0]),
-            [mark] => Search::Word(Box::new(memmem::Finder::new(mark).into_owned())),
+        let search = match (&marks[..], common_ending(&marks)) {
+            ([_], Some(byte)) => Search::Byte(byte),
+            (_, Some(byte)) => Search::Ending(byte),
+            ([mark], None) => Search::Word(Box::new(memmem::Finder::new(mark).into_owned())),
             // The standard kind reports the match that ends first.
-            several => Search::Several(
+            (several, None) => Search::Several(
                 AhoCorasick::builder()
                     .match_kind(MatchKind::Standard)
                     .build(several)
@@ -92,10 +113,14 @@ impl Marks {
         }
     }
 
-    /// The mark, if there is one of one byte.
-    pub(super) fn byte(&self) -> Option<u8> {
-        match self.search {
-            Search::Byte(mark) => Some(mark),
+    /// The marks, if they are as plain as most.
+    pub(super) fn plain(&self) -> Option<Plain> {
+        match (&self.search, &self.marks[..]) {
+            (&Search::Byte(last), _) => Some(Plain { last, before: None }),
+            (&Search::Ending(last), [one, other]) if one.len() + other.len() == 3 => {
+                let before = Some(if one.len() == 2 { one[0] } else { other[0] });
+                Some(Plain { last, before })
+            }
             _ => None,
         }
     }
@@ -122,6 +147,11 @@ impl Marks {
         let tail = bytes.get(from..)?;
         match &self.search {
             Search::Byte(mark) => memchr::memchr(*mark, tail).map(|at| from + at..from + at + 1),
+            Search::Ending(byte) => {
+                let end = from + memchr::memchr(*byte, tail)? + 1;
+                let length = self.at_end(&bytes[from..end])?;
+                Some(end - length..end)
+            }
             Search::Word(finder) => {
                 let at = from + finder.find(tail)?;
                 Some(at..at + self.longest)
@@ -178,6 +208,14 @@ impl Marks {
     pub(super) fn separates(&self, payload: &[u8], mark: &[u8]) -> bool {
         if self.find(payload, 0).is_some() {
             return false;
+        }
+        if let Search::Byte(_) | Search::Ending(_) = self.search {
+            // Only a longer mark, of which the payload ends with the beginning, could be read there.
+            let longer = |other: &Bytes| {
+                let more = other.len().checked_sub(mark.len()).filter(|&more| more > 0);
+                more.is_some_and(|more| payload.ends_with(&other[..more]))
+            };
+            return !self.marks.iter().any(longer);
         }
         // Only the end of the payload can overlap the mark.
         let keep = payload.len().min(self.longest - 1);

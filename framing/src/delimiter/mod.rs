@@ -12,7 +12,10 @@ use serde::{
     de::{Error as _, value::MapAccessDeserializer},
 };
 
-use self::{escape::Escape, marks::Marks};
+use self::{
+    escape::Escape,
+    marks::{Marks, Plain},
+};
 use crate::{
     Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Part, Step,
     options::{Byte, ByteString},
@@ -229,7 +232,7 @@ impl DelimiterOptions {
         };
         Ok(Delimiter {
             limits,
-            plain: marks.byte().filter(|_| escape.is_none() && self.strip),
+            plain: marks.plain().filter(|_| escape.is_none() && self.strip),
             marks,
             escape,
             strip: self.strip,
@@ -318,8 +321,8 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bytes>,
 pub struct Delimiter {
     limits: Limits,
     marks: Marks,
-    /// The mark, if it is one byte, is stripped, and cannot be escaped.
-    plain: Option<u8>,
+    /// The marks, if they are plain, stripped, and cannot be escaped.
+    plain: Option<Plain>,
     escape: Option<Escape>,
     strip: bool,
     at_eof: AtEof,
@@ -338,27 +341,33 @@ impl Delimiter {
             .build(Limits::default())
     }
 
-    /// A frame that ends with a mark of one byte, where nothing else is asked for, if it is a good
-    /// one: the commonest, and worth a short way of its own.
+    /// A good frame that ends with a plain mark, where nothing else is asked for, or that none has
+    /// ended yet: the commonest, and worth a short way of its own.
     #[inline]
     fn plain_frame(&mut self, input: &[u8]) -> Option<Step> {
-        let mark = self.plain?;
-        if self.scanned > 0 || self.discarding {
+        let Plain { last, before } = self.plain?;
+        if self.discarding {
             return None;
         }
-        let Some(length) = memchr::memchr(mark, input) else {
-            // The long way need not look again.
-            self.scanned = input.len();
-            return None;
-        };
+        let largest = self.limits.largest();
         // Whatever is not plainly right is left to the long way, which says what is wrong.
-        if length == 0 || length > self.limits.largest() {
+        let Some(place) = memchr::memchr(last, input.get(self.scanned..)?) else {
+            self.scanned = input.len();
+            return (input.len() <= largest).then_some(Step::Need(1));
+        };
+        let end = self.scanned + place;
+        let length = match before {
+            Some(before) if input[..end].ends_with(&[before]) => end - 1,
+            _ => end,
+        };
+        if length == 0 || length > largest {
             return None;
         }
+        self.scanned = 0;
         self.limits.saw_content();
         Some(Step::Frame {
             payload: 0..length,
-            consumed: length + 1,
+            consumed: end + 1,
         })
     }
 
@@ -551,7 +560,10 @@ impl Default for Delimiter {
         Self {
             limits: Limits::default(),
             marks: Marks::line_feed(),
-            plain: Some(b'\n'),
+            plain: Some(Plain {
+                last: b'\n',
+                before: None,
+            }),
             escape: None,
             strip: true,
             at_eof: AtEof::Error,
