@@ -124,8 +124,10 @@ impl<F: Framing> Decode for Split<F> {
             match step {
                 Step::Frame { payload, consumed } => {
                     self.buffer.advance(payload.start);
-                    black_box(self.buffer.split_to(payload.len()).freeze());
-                    self.buffer.advance(consumed - payload.end);
+                    let mut frame = self.buffer.split_to(consumed - payload.start);
+                    // What stands behind it, such as a mark, goes with it.
+                    frame.truncate(payload.len());
+                    black_box(frame.freeze());
                     frames += 1;
                 }
                 Step::Consumed(count) => self.buffer.advance(count),
