@@ -121,6 +121,8 @@ pub struct Machine<F> {
     out: Outbox,
     /// The framing's last [`Step::Need`].
     need: usize,
+    /// Whether `input` may have an allocation that is too large to keep.
+    has_grown: bool,
 }
 
 impl<F: fmt::Debug> fmt::Debug for Machine<F> {
@@ -144,6 +146,7 @@ impl<F: Framing> Machine<F> {
             input: BytesMut::new(),
             out: Outbox::new(),
             need: 1,
+            has_grown: false,
         }
     }
 
@@ -151,6 +154,7 @@ impl<F: Framing> Machine<F> {
     pub fn receive(&mut self, bytes: &[u8]) {
         self.decoding.settle(&mut self.input);
         self.input.extend_from_slice(bytes);
+        self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
     }
 
     /// The buffer of bytes not yet consumed, with room for a read to append to. Nothing else may
@@ -169,6 +173,7 @@ impl<F: Framing> Machine<F> {
         let spare = self.input.capacity() - self.input.len();
         if spare < ahead.max(READ_SIZE / 2) {
             self.input.reserve(ahead.max(READ_SIZE));
+            self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
         }
         &mut self.input
     }
@@ -305,15 +310,17 @@ impl<F: Framing> Machine<F> {
     }
 
     /// Lets go of an empty buffer that is too large to keep, or too small to be of use.
-    ///
-    /// Its capacity alone does not tell: it is only what is left behind the last frame in an
-    /// allocation that may be as large as that frame.
     fn tidy(&mut self) {
         let input = &mut self.input;
-        if input.is_empty()
-            && (input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE))
-        {
+        // Most are neither. What else there is to ask takes a look at who holds the allocation (a tenth
+        // of a wake's time).
+        if !input.is_empty() || !self.has_grown && input.capacity() >= READ_SIZE {
+            return;
+        }
+        // Its capacity alone does not tell: it is only what is left behind the last frame.
+        if input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
             *input = BytesMut::new();
+            self.has_grown = false;
         }
     }
 
@@ -399,6 +406,7 @@ impl<F: Framing> Machine<F> {
             input: self.input,
             out: self.out,
             need: 1,
+            has_grown: self.has_grown,
         };
         machine.settle_unread(unread);
         (machine, self.framing)
@@ -441,10 +449,12 @@ impl<F: Framing> Machine<F> {
             return;
         }
         if self.input.is_empty() {
+            self.tidy();
             pool::give_back(&mut self.input);
         } else if self.input.len() <= FEW {
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
+            self.tidy();
             pool::give_back(&mut self.input);
             self.input = few;
         }

@@ -63,7 +63,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 
     /// Reads what the next frame is missing, for the stream.
     #[inline(never)]
-    fn poll_more(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_more(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let filled = self.as_mut().poll_fill(cx);
         match &filled {
             Poll::Ready(Ok(())) => return filled,
@@ -212,7 +212,8 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 
     /// Reads once, or waits until that is possible or time is up. Then it is worth looking for
     /// frames again.
-    pub(super) fn poll_fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    #[inline(always)]
+    fn poll_fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut this = self.project();
         let machine = this.machine;
         if this.halves.is_some() && machine.unsent() > 0 {
@@ -253,6 +254,9 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 machine.rest();
                 let limits = this.clock.as_ref().and_then(|clock| clock.deadline());
                 let deadline = machine.deadline().into_iter().chain(limits).min();
+                if deadline.is_none() && this.timer.is_none() {
+                    return Poll::Pending;
+                }
                 ready!(poll_timer(this.timer, deadline, cx));
                 let limits = this.clock.as_mut().map_or(Ok(()), |clock| clock.check());
                 if let Err(Error::Frame(error)) = limits {

@@ -85,6 +85,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     }
 
     /// Makes progress for the sink until `done`, on the waker that serves both halves.
+    #[inline(always)]
     pub(super) fn poll_until(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -101,6 +102,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     }
 
     /// Writes what waits, and reads what an interactive framing waits for.
+    #[inline(always)]
     fn poll_sink(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -143,13 +143,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                     *self.as_mut().project().ended = true;
                     return Poll::Ready(Ok(Visited::End));
                 }
-                Ok(Visited::Need(_)) => {
-                    let filled = ready!(self.as_mut().poll_fill(cx));
-                    if let Err(error) = &filled {
-                        self.as_mut().note(error);
-                    }
-                    filled?;
-                }
+                Ok(Visited::Need(_)) => ready!(self.as_mut().poll_more(cx))?,
                 Err(error) => {
                     let error = Error::from(error);
                     *self.as_mut().project().batch += 1;
