@@ -18,6 +18,10 @@ use crate::{
 /// peer declares costs it nothing, so it buys no memory.
 pub(crate) const READ_SIZE: usize = 64 * 1024;
 
+/// Room made for a read behind one that filled all its room: a batch of large frames comes in one
+/// piece where it would have come in four (a tenth of its time).
+const LARGE_READ_SIZE: usize = 256 * 1024;
+
 /// A connection that waits with no more than this many bytes keeps no room beyond them.
 const FEW: usize = 1024;
 
@@ -123,6 +127,8 @@ pub struct Machine<F> {
     need: usize,
     /// Whether `input` may have an allocation that is too large to keep.
     has_grown: bool,
+    /// Whether the last read filled all the room it had.
+    is_flooded: bool,
 }
 
 impl<F: fmt::Debug> fmt::Debug for Machine<F> {
@@ -147,6 +153,7 @@ impl<F: Framing> Machine<F> {
             out: Outbox::new(),
             need: 1,
             has_grown: false,
+            is_flooded: false,
         }
     }
 
@@ -171,8 +178,13 @@ impl<F: Framing> Machine<F> {
             .max(self.decoding.usual().min(KEEP_CAPACITY));
         let ahead = self.need.min(proven);
         let spare = self.input.capacity() - self.input.len();
-        if spare < ahead.max(READ_SIZE / 2) {
-            self.input.reserve(ahead.max(READ_SIZE));
+        // What is left over is part of a large read's room, or the buffer would be one to let go of.
+        let room = match self.is_flooded {
+            true => LARGE_READ_SIZE.saturating_sub(self.input.len()).max(READ_SIZE),
+            false => READ_SIZE,
+        };
+        if spare < ahead.max(room / 2) {
+            self.input.reserve(ahead.max(room));
             self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
         }
         &mut self.input
@@ -407,6 +419,7 @@ impl<F: Framing> Machine<F> {
             out: self.out,
             need: 1,
             has_grown: self.has_grown,
+            is_flooded: self.is_flooded,
         };
         machine.settle_unread(unread);
         (machine, self.framing)
@@ -458,6 +471,11 @@ impl<F: Framing> Machine<F> {
             pool::give_back(&mut self.input);
             self.input = few;
         }
+    }
+
+    /// Takes note of what a read brought.
+    pub(crate) fn has_read(&mut self) {
+        self.is_flooded = self.input.len() == self.input.capacity();
     }
 
     /// Makes room for a read, with the spare buffer of the pool where there is little in ours.

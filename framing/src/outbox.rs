@@ -15,7 +15,7 @@ const COPY_LIMIT: usize = 4096;
 /// A buffer that is used up is given back to the allocator if it is larger than this. Below, a busy
 /// connection would make it grow again for every batch of answers (half of what a batch of 1 KiB
 /// frames cost); an idle one lets go of it [at rest](Outbox::rest).
-const KEEP_CAPACITY: usize = 256 * 1024;
+const KEEP_CAPACITY: usize = 1024 * 1024;
 
 /// The front of the buffer is not moved over for less than this.
 const LEAST_MOVED: usize = 16 * 1024;
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_is_used_up_is_kept_if_it_is_small() {
-        for (size, kept) in [(1000, true), (256 * 1024, true), (300_000, false)] {
+        for (size, kept) in [(1000, true), (KEEP_CAPACITY, true), (KEEP_CAPACITY + 1, false)] {
             let mut out = Outbox::new();
             out.put_slice(&vec![7; size]);
             assert_eq!(out.take_bytes().len(), size);

@@ -245,6 +245,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         match read {
             Poll::Ready(0) => machine.close_input(),
             Poll::Ready(count) => {
+                machine.has_read();
                 machine.outbox().wake();
                 if let Some(clock) = this.clock {
                     clock.arrived(count);
