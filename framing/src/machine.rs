@@ -180,7 +180,9 @@ impl<F: Framing> Machine<F> {
         let spare = self.input.capacity() - self.input.len();
         // What is left over is part of a large read's room, or the buffer would be one to let go of.
         let room = match self.is_flooded {
-            true => LARGE_READ_SIZE.saturating_sub(self.input.len()).max(READ_SIZE),
+            true => LARGE_READ_SIZE
+                .saturating_sub(self.input.len())
+                .max(READ_SIZE),
             false => READ_SIZE,
         };
         if spare < ahead.max(room / 2) {

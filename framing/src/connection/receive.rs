@@ -63,7 +63,10 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 
     /// Reads what the next frame is missing, for the stream.
     #[inline(never)]
-    pub(super) fn poll_more(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_more(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
         let filled = self.as_mut().poll_fill(cx);
         match &filled {
             Poll::Ready(Ok(())) => return filled,

@@ -231,12 +231,13 @@ impl Framing for StructHeader {
 
     #[inline]
     fn encode(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), FrameError> {
-        match self.plain_header(frame.len()) {
-            Some(header) => out.put_slice(&header),
-            None => match self.prepare(&frame) {
-                Ok(header) => out.put_slice(header),
-                Err(error) => return Err(error.with_frame(frame)),
-            },
+        if let Some(header) = self.plain_header(frame.len()) {
+            out.put_behind(&header, frame);
+            return Ok(());
+        }
+        match self.prepare(&frame) {
+            Ok(header) => out.put_slice(header),
+            Err(error) => return Err(error.with_frame(frame)),
         }
         out.put(frame);
         Ok(())
@@ -245,11 +246,7 @@ impl Framing for StructHeader {
     #[inline]
     fn encode_slice(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), FrameError> {
         if let Some(header) = self.plain_header(frame.len()) {
-            out.write_with(|tail| {
-                tail.reserve(header.len() + frame.len());
-                tail.extend_from_slice(&header);
-                tail.extend_from_slice(frame);
-            });
+            out.put_both(&header, frame);
             return Ok(());
         }
         out.put_slice(self.prepare(frame)?);
