@@ -39,9 +39,9 @@ pub(super) struct LeastRate {
     pub(super) grace: Duration,
 }
 
-/// With the frame that reaches it about 128 KiB. A write of 64 KiB and a little costs a tenth of a batch
-/// of large frames, as the little goes in a segment of its own; one of 256 KiB leaves the peer nothing
-/// to do meanwhile.
+/// With the frame that reaches it about 128 KiB, two of TCP's largest segments. At 64 KiB and the frame
+/// that reaches it, the little that is more went in a segment of its own: a tenth of the time of a batch
+/// of large frames.
 const HIGH_WATER: usize = 124 * 1024;
 
 impl Default for ConnectionOptions {
