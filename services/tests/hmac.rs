@@ -657,10 +657,11 @@ client = socket.socket()
 client.connect(("127.0.0.1", port))
 conn_auth(client)
 for text in ("hello", "sigui"):
-    client.sendall(struct.pack("!I", len(text)) + text.encode("utf-8"))
     try:
+        client.sendall(struct.pack("!I", len(text)) + text.encode("utf-8"))
         answer = client.recv(1024)
-    except ConnectionResetError:
+    except ConnectionError:
+        # The server may be gone before the request is sent, or behind it.
         answer = b""
     if not answer:
         print("closed")
