@@ -512,6 +512,21 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_that_has_grown_is_not_lent_to_others() {
+        let mut machine = Machine::new(StructHeader::default());
+        let size = 4 * KEEP_CAPACITY;
+        machine.receive(&(size as u32).to_be_bytes());
+        machine.receive(&vec![7; size]);
+        machine.receive(b"\0");
+        assert!(matches!(machine.next_frame(), Ok(Received::Frame(_))));
+        assert_eq!(machine.unread(), 1);
+        machine.rest();
+        let mut lent = BytesMut::new();
+        pool::lend(&mut lent);
+        assert!(lent.capacity() <= KEEP_CAPACITY, "{}", lent.capacity());
+    }
+
+    #[test]
     fn what_is_large_stays_where_it_is_at_rest() {
         let mut machine = Machine::new(StructHeader::default());
         machine.wake().extend_from_slice(&[0; FEW + 1]);
