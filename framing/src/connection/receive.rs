@@ -258,9 +258,6 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 machine.rest();
                 let limits = this.clock.as_ref().and_then(|clock| clock.deadline());
                 let deadline = machine.deadline().into_iter().chain(limits).min();
-                if deadline.is_none() && this.timer.is_none() {
-                    return Poll::Pending;
-                }
                 ready!(poll_timer(this.timer, deadline, cx));
                 let limits = this.clock.as_mut().map_or(Ok(()), |clock| clock.check());
                 if let Err(Error::Frame(error)) = limits {
@@ -324,6 +321,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 /// A timer that goes off earlier is left alone until then. Deadlines mostly move away from us, with
 /// each frame, and moving the timer along takes a lock and often a system call: a tenth of an
 /// ack-handshake's time.
+#[inline]
 fn poll_timer(
     timer: &mut Option<Pin<Box<Sleep>>>,
     deadline: Option<std::time::Instant>,
