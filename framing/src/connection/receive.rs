@@ -17,7 +17,7 @@ use super::{
     BATCH, Connection, MOST_WAITING, SLOT, budget::Share, clock::Clock, is_owed,
     send::poll_write_out, settle,
 };
-use crate::{Error, ErrorKind, FrameError, Framing, Machine, Received, Step, decoding::Look};
+use crate::{Error, ErrorKind, FrameError, Framing, Machine, Received, decoding::Found};
 
 impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     /// The stream's next item.
@@ -30,7 +30,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        let mut step = None;
+        let mut found = None;
         // The short way of nearly every frame: it is whole, and nobody else is concerned.
         while self.found.is_none()
             && self.halves.is_none()
@@ -39,23 +39,26 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             && self.slot.is_empty()
         {
             let this = self.as_mut().project();
-            match this.machine.look(&mut step) {
-                Look::Frame(cut) => {
+            match this.machine.find() {
+                Ok(Found::Here(cut)) => {
                     let frame = this.machine.cut(cut);
                     note_frame(this.machine, this.clock, this.share);
                     *this.batch += 1;
                     settle(this.share, this.machine, this.slot);
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                Look::Need(_) => match self.as_mut().poll_more(cx) {
+                Ok(Found::Need(_)) => match self.as_mut().poll_more(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                     Poll::Pending => return Poll::Pending,
                 },
-                Look::Other => break,
+                other => {
+                    found = Some(other);
+                    break;
+                }
             }
         }
-        match self.poll_item_any(cx, step) {
+        match self.poll_item_any(cx, found) {
             Poll::Ready(item) => Poll::Ready(item.transpose()),
             Poll::Pending => Poll::Pending,
         }
@@ -80,14 +83,14 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         filled
     }
 
-    /// The same in any state, where `step` is one that the machine has just taken.
+    /// The same in any state, where `found` is what the machine has just found.
     #[inline(never)]
     fn poll_item_any(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        step: Option<Result<Step, FrameError>>,
+        found: Option<Result<Found, FrameError>>,
     ) -> Poll<Result<Option<Bytes>, Error>> {
-        let item = self.as_mut().poll_item_any_unsettled(cx, step);
+        let item = self.as_mut().poll_item_any_unsettled(cx, found);
         self.settle_pinned();
         item
     }
@@ -95,7 +98,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     fn poll_item_any_unsettled(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        step: Option<Result<Step, FrameError>>,
+        found: Option<Result<Found, FrameError>>,
     ) -> Poll<Result<Option<Bytes>, Error>> {
         if let Some(frame) = self.as_mut().project().slot.pop() {
             let arrived = self.as_mut().project().arrived;
@@ -118,7 +121,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             Some(None) => Poll::Ready(Ok(None)),
             Some(Some(error)) => Poll::Ready(Err(error)),
             None => match self.halves.clone() {
-                None => self.as_mut().poll_receive_from(cx, step),
+                None => self.as_mut().poll_receive_from(cx, found),
                 Some(halves) => {
                     let before = (self.machine.framing().is_ready(), self.machine.unsent());
                     halves.stream.register(cx.waker());
@@ -185,15 +188,16 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         self.poll_receive_from(cx, None)
     }
 
-    /// The same from a step that the machine has just taken, if it has.
+    /// The same from what the machine has just found, if it has.
     fn poll_receive_from(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut step: Option<Result<Step, FrameError>>,
+        mut found: Option<Result<Found, FrameError>>,
     ) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             let mut this = self.as_mut().project();
-            match this.machine.next_frame_from(step.take()) {
+            let found = found.take().unwrap_or_else(|| this.machine.find());
+            match this.machine.take(found) {
                 Ok(Received::Frame(frame)) => {
                     note_frame(this.machine, this.clock, this.share);
                     return Poll::Ready(Ok(Some(frame)));

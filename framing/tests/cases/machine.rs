@@ -73,6 +73,65 @@ fn what_a_visitor_has_seen_is_gone_even_if_it_breaks_or_panics() {
     assert_eq!(visited, Ok(Visited::End));
 }
 
+/// Small frames and large ones, whole and cut off, in pieces of every size: taken one by one and all
+/// at once they are the same, and so is what comes behind them.
+#[test]
+fn frames_taken_are_those_that_come_one_by_one() {
+    let frames = [1, 2, 256, 257, 5000, 3].map(|size| vec![b'x'; size]);
+    let whole: Vec<u8> = frames
+        .iter()
+        .flat_map(|frame| [&(frame.len() as u32).to_be_bytes()[..], frame].concat())
+        .collect();
+    for (wire, piece) in [(&whole[..], 7), (&whole, 1460), (&whole[..5000], 64)] {
+        let mut one_by_one = Machine::new(StructHeader::default());
+        let mut taken = Machine::new(StructHeader::default());
+        for piece in wire.chunks(piece).map(Some).chain([None]) {
+            for machine in [&mut one_by_one, &mut taken] {
+                match piece {
+                    Some(piece) => machine.receive(piece),
+                    None => machine.close_input(),
+                }
+            }
+            let mut seen = Vec::new();
+            let visited = taken.take_frames(|frame, _| {
+                seen.push(frame);
+                ControlFlow::Continue(())
+            });
+            for frame in seen {
+                assert_eq!(one_by_one.next_frame(), Ok(Received::Frame(frame)));
+            }
+            match (one_by_one.next_frame(), visited) {
+                (Ok(Received::Need(some)), Ok(Visited::Need(others))) => assert_eq!(some, others),
+                (Ok(Received::End), Ok(Visited::End)) => assert_eq!(wire.len(), whole.len()),
+                (Err(one), Err(other)) => assert_eq!(one, other),
+                (one, other) => panic!("{one:?}, but {other:?}"),
+            }
+            assert_eq!(one_by_one.unread(), taken.unread());
+        }
+    }
+}
+
+#[test]
+fn who_takes_frames_may_answer_and_leave_some() {
+    let mut machine = Machine::new(Own);
+    machine.receive(b"abc");
+    for left in [2, 1] {
+        let visited = machine.take_frames(|frame, replies| {
+            assert_eq!(frame, "own");
+            replies.send(frame).unwrap();
+            ControlFlow::Break(())
+        });
+        assert_eq!(visited, Ok(Visited::Broken));
+        assert_eq!(machine.unread(), left);
+    }
+    let taken = catch_unwind(AssertUnwindSafe(|| {
+        machine.take_frames(|_, _| panic!("on purpose"))
+    }));
+    assert!(taken.is_err());
+    assert_eq!(machine.unread(), 0);
+    assert_eq!(machine.outbox().take_bytes(), "ownown");
+}
+
 #[test]
 fn errors_behind_a_visit_say_where_in_the_stream() {
     let mut machine = Machine::new(Lines::new().unwrap());

@@ -127,6 +127,11 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize, cut: Cut)
                 ours::Owned::new(ours::boxed("struct-header")?)
             ),
             case!(
+                "ours, Machine::next_frame",
+                u32_wire,
+                ours::OneByOne(Machine::new(StructHeader::default()))
+            ),
+            case!(
                 "ours, a loop for any framing",
                 u32_wire,
                 ours::Split::new(StructHeader::default())
@@ -192,6 +197,11 @@ pub(super) fn run(measure: &Measure, report: &mut Report, size: usize, cut: Cut)
                 "ours, from a config string",
                 line_wire,
                 ours::Owned::new(ours::boxed("delimiter")?)
+            ),
+            case!(
+                "ours, Machine::next_frame",
+                line_wire,
+                ours::OneByOne(Machine::new(Delimiter::default()))
             ),
             case!(
                 "ours, Machine::visit",
@@ -260,6 +270,10 @@ mod tests {
         check(hand::Memchr::default(), &lines);
         check(hand::Text::default(), &lines);
         check(ours::Owned::new(StructHeader::default()), &u32_wire);
+        check(
+            ours::OneByOne(Machine::new(StructHeader::default())),
+            &u32_wire,
+        );
         check(ours::Split::new(StructHeader::default()), &u32_wire);
         check(ours::Split::new(Delimiter::default()), &lines);
         check(ours::Lent(Machine::new(Delimiter::default())), &lines);

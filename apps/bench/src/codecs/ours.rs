@@ -12,7 +12,7 @@ pub(super) fn boxed(text: &str) -> Result<BoxFraming, FrameError> {
     Ok(Registry::default().parse(text)?.make())
 }
 
-/// `Machine::next_frame`.
+/// `Machine::take_frames`.
 pub(super) struct Owned<F>(Machine<F>);
 
 impl<F: Framing> Owned<F> {
@@ -22,6 +22,25 @@ impl<F: Framing> Owned<F> {
 }
 
 impl<F: Framing> Decode for Owned<F> {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.receive(bytes);
+    }
+
+    fn drain(&mut self) -> usize {
+        let mut frames = 0;
+        let visited = self.0.take_frames(|frame, _| {
+            black_box(frame);
+            frames += 1;
+            ControlFlow::Continue(())
+        });
+        if visited.is_err() { 0 } else { frames }
+    }
+}
+
+/// `Machine::next_frame`.
+pub(super) struct OneByOne<F>(pub(super) Machine<F>);
+
+impl<F: Framing> Decode for OneByOne<F> {
     fn feed(&mut self, bytes: &[u8]) {
         self.0.receive(bytes);
     }
