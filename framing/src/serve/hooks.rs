@@ -4,6 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    thread::panicking,
     time::Duration,
 };
 
@@ -129,6 +130,7 @@ impl Hooks {
     /// Waits for the end of a connection that begins now.
     pub(super) fn watch(&self, peer: &Peer) -> Watch {
         Watch {
+            has_ended: false,
             watched: self.on_close.as_ref().map(|hook| {
                 Box::new(Watched {
                     hook: hook.clone(),
@@ -143,6 +145,7 @@ impl Hooks {
 
 /// Calls the hook when it is dropped, which a connection's task cannot avoid.
 pub(super) struct Watch {
+    has_ended: bool,
     watched: Option<Box<Watched>>,
 }
 
@@ -161,33 +164,33 @@ impl Watch {
         }
     }
 
-    /// Notes how the connection's future ended; one that is dropped instead was cut.
-    pub(super) fn ended(&mut self, result: std::thread::Result<Result<(), BoxError>>) {
-        let ending = match result {
-            Ok(Ok(())) => {
-                debug!("closed");
-                Ending::Clean
-            }
-            Ok(Err(error)) => {
-                info!(error, "closed");
-                Ending::Failed(error)
-            }
-            Err(_) => {
-                error!("the connection's task panicked");
-                Ending::Panicked
-            }
-        };
+    /// Notes how the connection's future ended; one that is dropped instead was cut, or panicked.
+    pub(super) fn ended(&mut self, result: Result<(), BoxError>) {
+        self.has_ended = true;
+        match &result {
+            Ok(()) => debug!("closed"),
+            Err(error) => info!(error, "closed"),
+        }
         if let Some(watched) = &mut self.watched {
-            watched.ending = ending;
+            watched.ending = result.map_or_else(Ending::Failed, |()| Ending::Clean);
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Some(watched) = self.watched.take() else {
+        // The runtime catches a panic of the task. To catch it here already would be one more future
+        // to go through at every wake.
+        let has_panicked = !self.has_ended && panicking();
+        if has_panicked {
+            error!("the connection's task panicked");
+        }
+        let Some(mut watched) = self.watched.take() else {
             return;
         };
+        if has_panicked {
+            watched.ending = Ending::Panicked;
+        }
         let closed = Closed {
             ending: watched.ending,
             lived: watched.since.elapsed(),

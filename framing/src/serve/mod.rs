@@ -19,21 +19,16 @@ use std::{
     any::type_name,
     error::Error as StdError,
     future::{self, Future, IntoFuture},
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, TryFutureExt};
-use tokio::{
-    sync::Semaphore,
-    task::{JoinError, JoinSet},
-    time::timeout,
-};
+use futures_util::TryFutureExt;
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tower_service::Service;
-use tracing::{Instrument, error, error_span, warn};
+use tracing::{Instrument, error_span, warn};
 
 pub use acceptor::{Acceptor, NoAcceptor};
 pub use call::Failure;
@@ -309,10 +304,7 @@ where
             };
             let (permit, (io, mut peer)) = tokio::select! {
                 next = next => next,
-                Some(ended) = connections.join_next() => {
-                    log_panic(ended);
-                    continue;
-                }
+                Some(_) = connections.join_next() => continue,
                 () = &mut shutdown => break,
             };
             peer.framing = framing_name.clone();
@@ -326,8 +318,7 @@ where
             let arrived = Box::new((io, peer));
             connections.spawn(
                 async move {
-                    let run = way.run(arrived, drain, &mut watch);
-                    let result = AssertUnwindSafe(run).catch_unwind().await;
+                    let result = way.run(arrived, drain, &mut watch).await;
                     watch.ended(result);
                     drop(watch);
                     drop(permit);
@@ -337,11 +328,7 @@ where
         }
         drop(listener);
         drain.request();
-        let all_ended = async {
-            while let Some(ended) = connections.join_next().await {
-                log_panic(ended);
-            }
-        };
+        let all_ended = async { while connections.join_next().await.is_some() {} };
         if timeout(drain_timeout, all_ended).await.is_err() {
             warn!(
                 "{} connections did not end in {drain_timeout:?}",
@@ -416,14 +403,6 @@ impl<A, F: MakeFraming, H> Way<A, F, H> {
             () = drain.requested() => return Ok(None),
         };
         Ok(Some((io, peer)))
-    }
-}
-
-fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(failed) = ended
-        && failed.is_panic()
-    {
-        error!("a connection's task panicked");
     }
 }
 

@@ -486,6 +486,7 @@ where
 {
     type Output = Result<(), BoxError>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.linger.is_some() {
             return self.poll_linger(cx);
