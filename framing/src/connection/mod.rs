@@ -68,7 +68,7 @@ const MOST_WAITING: usize = 256;
 /// # Sending
 ///
 /// `poll_ready` says yes while less than [`high_water`](ConnectionOptions::high_water) bytes wait to be
-/// written (64 KiB unless set); above that it writes first, and `start_send` without asking is
+/// written (124 KiB unless set); above that it writes first, and `start_send` without asking is
 /// [`Error::NotReady`]. So the most that can wait is that mark and one frame. A frame that cannot
 /// be encoded is an error of `start_send` alone; the connection lives. `poll_flush` is done when
 /// everything has been handed to the socket; for an interactive framing that includes the peer's
@@ -385,6 +385,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         self.start(|machine| machine.send(frame))
     }
 
+    #[inline(always)]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let sent = self.as_mut().poll_until(cx, Self::has_sent_all);
         self.as_mut().settle_pinned();
