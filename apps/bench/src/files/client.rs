@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    ops::ControlFlow,
     path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
@@ -12,8 +11,7 @@ use std::{
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
-use framing::{Connection, Registry};
-use futures_util::SinkExt;
+use framing::Registry;
 use services::{client::Client, files::FileName};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -41,9 +39,6 @@ pub struct FileClient {
     /// Does without a digest.
     #[arg(long)]
     no_digest: bool,
-    /// Counts the bytes of the chunks, and does not digest them.
-    #[arg(long)]
-    bare: bool,
     /// Speaks what somebody else's server does.
     #[arg(long)]
     peer: Option<Peer>,
@@ -127,9 +122,6 @@ async fn ours(options: &FileClient) -> anyhow::Result<()> {
     let stream = tokio::net::TcpStream::connect(options.address()).await?;
     stream.set_nodelay(true)?;
     let framing = Registry::default().parse(&options.framing)?.make();
-    if options.bare {
-        return bare(Connection::new(stream, framing), options.size).await;
-    }
     let mut client = Client::new(stream, framing)?;
     client.set_digests(!options.no_digest);
     match options.way {
@@ -148,31 +140,6 @@ async fn ours(options: &FileClient) -> anyhow::Result<()> {
             client.put(&name, Some(options.size), true, content).await?;
         }
     }
-    Ok(())
-}
-
-/// The dialect by hand: a chunk begins with `d`, the end with a point.
-async fn bare<F: framing::Framing>(
-    mut connection: Connection<tokio::net::TcpStream, F>,
-    size: u64,
-) -> anyhow::Result<()> {
-    let request = format!(r#"{{"verb":"get","args":{{"name":"{DOWN}"}}}}"#);
-    connection.send(request.into()).await?;
-    let (mut come, mut ended) = (0, false);
-    connection
-        .visit(|frame, _| match frame.first() {
-            Some(b'd') => {
-                come += frame.len() as u64 - 1;
-                ControlFlow::Continue(())
-            }
-            Some(b'{') if frame.starts_with(br#"{"status":"ok""#) => ControlFlow::Continue(()),
-            first => {
-                ended = first == Some(&b'.');
-                ControlFlow::Break(())
-            }
-        })
-        .await?;
-    ensure!(ended && come == size, "{come} bytes came");
     Ok(())
 }
 

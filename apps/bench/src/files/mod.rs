@@ -109,10 +109,6 @@ fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow:
                 let name = "ours, struct-header, without digest".into();
                 list.push((name, Kind::Native, framing, &["--ours", "--no-digest"]));
             }
-            if way == Way::Down && *framing == "struct-header" {
-                let name = "ours, struct-header, client without digest".into();
-                list.push((name, Kind::Native, framing, &["--ours", "--bare"]));
-            }
         }
         for (name, kind, peer) in &PEERS {
             let can = way == Way::Down || *peer != "--peer=http";

@@ -17,6 +17,21 @@ const PACKAGES: [&str; 9] = [
     "tower",
 ];
 
+/// Other people's programs, by the names of their Debian packages.
+const PROGRAMS: [&str; 4] = ["libnetty-java", "nginx-light", "openssh-server", "vsftpd"];
+
+/// Prints the versions of Python and of what runs in it.
+const IN_PYTHON: &str = "
+import platform
+from importlib import metadata
+print('python', platform.python_version())
+for name in ('asyncssh', 'twisted'):
+    try:
+        print(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        pass
+";
+
 /// The machine and the versions of one run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Machine {
@@ -31,6 +46,8 @@ pub struct Machine {
     pub load: String,
     pub rounds: usize,
     pub packages: Vec<String>,
+    #[serde(default)]
+    pub programs: Vec<String>,
 }
 
 impl Machine {
@@ -39,17 +56,10 @@ impl Machine {
         let field = |path: &str, name: &str| {
             let text = read(path);
             let line = text.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_once(':')).map_or_else(
-                || "unknown".to_owned(),
-                |(_, value)| value.trim().to_owned(),
-            )
+            line.and_then(|line| line.split_once(':'))
+                .map_or_else(|| UNKNOWN.to_owned(), |(_, value)| value.trim().to_owned())
         };
-        let first = |text: String| {
-            text.split_whitespace()
-                .next()
-                .unwrap_or("unknown")
-                .to_owned()
-        };
+        let first = |text: String| text.split_whitespace().next().unwrap_or(UNKNOWN).to_owned();
         Self {
             processor: field("/proc/cpuinfo", "model name"),
             cores: crate::pin::cores().map_or(0, |cores| cores.len()),
@@ -71,6 +81,7 @@ impl Machine {
             load: first(read("/proc/loadavg")),
             rounds,
             packages: packages(include_str!("../../Cargo.lock")),
+            programs: programs(),
         }
     }
 }
@@ -83,12 +94,16 @@ fn gibibytes(text: &str) -> String {
     }
 }
 
+/// What cannot be found out.
+const UNKNOWN: &str = "unknown";
+
+/// What a program prints, if it can be run.
 fn says(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.ok()
         .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
+        .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// Names and versions out of a lock file.
@@ -110,6 +125,23 @@ fn packages(lock: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The programs that are here, with their versions.
+fn programs() -> Vec<String> {
+    let format = "--showformat=${db:Status-Abbrev}${Package} ${Version}\n";
+    let listed = says("dpkg-query", &[&["--show", format], &PROGRAMS[..]].concat());
+    // Of one that is known and not installed there is a line, too.
+    let debian = listed.lines().filter_map(|line| line.strip_prefix("ii "));
+    let java = says("java", &["--version"]);
+    let python = says("python3", &["-c", IN_PYTHON]);
+    debian
+        .chain(java.lines().take(1))
+        .chain(python.lines())
+        .map(str::trim)
+        .filter(|version| *version != UNKNOWN)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The day, as ISO 8601 writes it.

@@ -57,7 +57,9 @@ fn figures(report: &Report) -> String {
         machine.compiler,
         machine.commit,
         machine.rounds,
-        machine.packages.join(", "),
+        [&machine.packages[..], &machine.programs]
+            .concat()
+            .join(", "),
     );
     if machine.load.parse::<f64>().is_ok_and(|load| load > 0.5) {
         let _ = writeln!(
