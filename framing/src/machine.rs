@@ -22,8 +22,10 @@ pub(crate) const READ_SIZE: usize = 64 * 1024;
 /// piece where it would have come in four (a tenth of its time).
 const LARGE_READ_SIZE: usize = 256 * 1024;
 
-/// A connection that waits with no more than this many bytes keeps no room beyond them.
+/// A connection that waits with no more than this many bytes keeps no room beyond them; the second is
+/// for those with a buffer for large frames.
 const FEW: usize = 1024;
+const FEW_OF_LARGE: usize = 16 * 1024;
 
 /// A drained buffer larger than this is given back to the allocator.
 const KEEP_CAPACITY: usize = 256 * 1024;
@@ -127,6 +129,8 @@ pub struct Machine<F> {
     need: usize,
     /// Whether `input` may have an allocation that is too large to keep.
     has_grown: bool,
+    /// Whether it is one of the pool's for large frames.
+    is_large: bool,
     /// Whether the last read filled all the room it had.
     is_flooded: bool,
 }
@@ -153,6 +157,7 @@ impl<F: Framing> Machine<F> {
             out: Outbox::new(),
             need: 1,
             has_grown: false,
+            is_large: false,
             is_flooded: false,
         }
     }
@@ -186,10 +191,36 @@ impl<F: Framing> Machine<F> {
             false => READ_SIZE,
         };
         if spare < ahead.max(room / 2) {
-            self.input.reserve(ahead.max(room));
-            self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
+            self.make_room(ahead.max(room));
         }
         &mut self.input
+    }
+
+    fn make_room(&mut self, room: usize) {
+        let size = self.input.len() + room;
+        if self.input.try_reclaim(room) {
+            // No frame is alive in it.
+        } else if (KEEP_CAPACITY..=pool::LARGE).contains(&size) {
+            let mut large = pool::lend_large();
+            large.extend_from_slice(&self.input);
+            let old = mem::replace(&mut self.input, large);
+            if mem::replace(&mut self.is_large, true) {
+                pool::give_back_large(old);
+            }
+        } else {
+            self.input.reserve(room);
+            self.is_large = false;
+        }
+        self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
+    }
+
+    /// Takes the place of the input's buffer, which goes to where it came from.
+    fn replace_input(&mut self, with: BytesMut) {
+        let old = mem::replace(&mut self.input, with);
+        self.has_grown = false;
+        if mem::take(&mut self.is_large) {
+            pool::give_back_large(old);
+        }
     }
 
     /// Notes that the peer has closed its side.
@@ -386,9 +417,8 @@ impl<F: Framing> Machine<F> {
             return;
         }
         // Its capacity alone does not tell: it is only what is left behind the last frame.
-        if input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
-            *input = BytesMut::new();
-            self.has_grown = false;
+        if self.is_large || input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
+            self.replace_input(BytesMut::new());
         }
     }
 
@@ -475,6 +505,7 @@ impl<F: Framing> Machine<F> {
             out: self.out,
             need: 1,
             has_grown: self.has_grown,
+            is_large: self.is_large,
             is_flooded: self.is_flooded,
         };
         machine.settle_unread(unread);
@@ -520,7 +551,7 @@ impl<F: Framing> Machine<F> {
         if self.input.is_empty() {
             self.tidy();
             pool::give_back(&mut self.input);
-        } else if self.input.len() <= FEW {
+        } else if self.input.len() <= if self.is_large { FEW_OF_LARGE } else { FEW } {
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
             self.tidy();
@@ -578,6 +609,57 @@ mod tests {
         let mut lent = BytesMut::new();
         pool::lend(&mut lent);
         assert!(lent.capacity() <= KEEP_CAPACITY, "{}", lent.capacity());
+    }
+
+    /// As many bytes as there are, read as a connection would.
+    fn read(machine: &mut Machine<StructHeader>, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let buffer = machine.wake();
+            let count = bytes.len().min(buffer.capacity() - buffer.len());
+            buffer.extend_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            machine.has_read();
+        }
+    }
+
+    fn large_frame() -> Vec<u8> {
+        [&(256_u32 << 10).to_be_bytes()[..], &[7; 256 << 10]].concat()
+    }
+
+    #[test]
+    fn large_frames_come_in_buffers_that_others_have_left() {
+        let frame = large_frame();
+        let mut machine = Machine::new(StructHeader::default());
+        let mut alive = Vec::new();
+        for _ in 0..40 {
+            read(&mut machine, &frame);
+            let Ok(Received::Frame(frame)) = machine.next_frame() else {
+                panic!("the frame is whole");
+            };
+            assert!(frame.iter().all(|byte| *byte == 7));
+            alive.insert(0, frame);
+            alive.truncate(3);
+        }
+        // Those of the three frames, and one that they have left.
+        machine.rest();
+        assert_eq!(pool::spare_large(), 4);
+    }
+
+    #[test]
+    fn a_peer_that_stops_keeps_no_buffer_for_large_frames() {
+        let frame = large_frame();
+        for (left, large) in [(FEW_OF_LARGE, false), (FEW_OF_LARGE + 1, true)] {
+            let mut machine = Machine::new(StructHeader::default());
+            for _ in 0..4 {
+                read(&mut machine, &frame);
+                assert!(matches!(machine.next_frame(), Ok(Received::Frame(_))));
+            }
+            read(&mut machine, &frame[..left]);
+            assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
+            machine.rest();
+            assert_eq!(machine.unread(), left);
+            assert_eq!(machine.input.capacity() > READ_SIZE, large, "{left}");
+        }
     }
 
     #[test]

@@ -3,16 +3,29 @@
 //! A read needs a buffer before anyone knows whether there is something to read, and answers need
 //! one that need not grow first. Connections that find nothing to read give theirs back; on each
 //! thread one spare of each kind serves them all.
+//!
+//! Those who read large frames have others, up to 3 MiB on each thread. A buffer that is new each time
+//! costs more than the read into it, as every page of it is a fault: a quarter of an upload's time.
 
-use std::{cell::Cell, mem};
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+};
 
 use bytes::BytesMut;
 
 use crate::machine::READ_SIZE;
 
+/// The size of a buffer for large frames: one of 256 KiB and a read behind it.
+pub(crate) const LARGE: usize = 384 * 1024;
+
+/// How many of them a thread keeps: those whose frames are on their way, and those that wait.
+const MOST_LARGE: usize = 8;
+
 thread_local! {
     static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
     static SPARE_OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARE_LARGE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Makes sure that a buffer has room for a whole read, from the spare one where possible: the few
@@ -38,6 +51,38 @@ pub(crate) fn give_back(buffer: &mut BytesMut) {
     }
 }
 
+/// An empty buffer of [`LARGE`] bytes: one that frames have left, or a new one.
+pub(crate) fn lend_large() -> BytesMut {
+    let spare = SPARE_LARGE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        let free = spare
+            .iter_mut()
+            .position(|buffer| buffer.try_reclaim(LARGE));
+        free.map(|place| spare.swap_remove(place))
+    });
+    match spare {
+        Ok(Some(buffer)) => buffer,
+        _ => BytesMut::with_capacity(LARGE),
+    }
+}
+
+/// Takes back what [`lend_large`] has lent. Frames may be alive in it.
+pub(crate) fn give_back_large(mut buffer: BytesMut) {
+    buffer.clear();
+    let _ = SPARE_LARGE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < MOST_LARGE {
+            spare.push(buffer);
+        }
+    });
+}
+
+/// How many large buffers are kept.
+#[cfg(test)]
+pub(crate) fn spare_large() -> usize {
+    SPARE_LARGE.with_borrow(Vec::len)
+}
+
 /// A buffer to gather answers in: the spare one, or a new one.
 #[inline]
 pub(crate) fn lend_out() -> Vec<u8> {
@@ -49,4 +94,32 @@ pub(crate) fn lend_out() -> Vec<u8> {
 pub(crate) fn give_back_out(mut buffer: Vec<u8>) {
     buffer.clear();
     let _ = SPARE_OUT.try_with(|spare| spare.set(buffer));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_buffer_is_lent_again_once_its_frames_are_gone() {
+        let mut buffer = lend_large();
+        buffer.extend_from_slice(&[7; LARGE]);
+        let place = buffer.as_ptr();
+        let frame = buffer.split_to(1000).freeze();
+        give_back_large(buffer);
+        let other = lend_large();
+        assert_ne!(other.as_ptr(), place);
+        assert_eq!(frame, [7; 1000][..]);
+        drop(frame);
+        let again = lend_large();
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        assert!(again.capacity() >= LARGE);
+    }
+
+    #[test]
+    fn only_so_many_large_buffers_are_kept() {
+        let buffers: Vec<_> = (0..2 * MOST_LARGE).map(|_| lend_large()).collect();
+        buffers.into_iter().for_each(give_back_large);
+        assert_eq!(spare_large(), MOST_LARGE);
+    }
 }

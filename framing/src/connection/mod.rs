@@ -85,8 +85,10 @@ const MOST_WAITING: usize = 256;
 /// # What it holds
 ///
 /// At most one frame that is not whole yet and one read of 64 KiB, or half as much again where a
-/// frame grows; the high-water mark and one frame to be written; nothing while it is idle. Memory
-/// grows with what has arrived, not with what was announced. [`ConnectionOptions`] has limits in
+/// frame grows; the high-water mark and one frame to be written; nothing while it is idle. Who sends
+/// much at once, or frames of more than that, has a buffer of 384 KiB until it stops; each thread keeps up
+/// to eight of those for whoever comes next. Memory grows with what has arrived, not with what was
+/// announced. [`ConnectionOptions`] has limits in
 /// time, and for many connections together.
 ///
 /// # Interactive framings

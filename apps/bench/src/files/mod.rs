@@ -8,7 +8,7 @@ pub use client::{FileClient, run as run_client};
 
 use std::{
     fs::{self, File, Permissions},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
 };
@@ -21,7 +21,7 @@ use crate::{
     process::{self, Server},
     report::{Better, Report},
     rounds::{Case, Sample, Table, alternate},
-    servers::{DOWN, Kind, missing},
+    servers::{DOWN, Kind, UP, missing},
 };
 
 const PIECE: usize = 256 * 1024;
@@ -128,7 +128,7 @@ fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow:
                 words.push(format!("--framing={framing}"));
             }
             let server = Server::start(&words);
-            let places = &places;
+            let (places, stored) = (&places, folder.join(UP));
             cases.push(Case::new(name, move || {
                 let server = server
                     .as_ref()
@@ -142,6 +142,11 @@ fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow:
                 ];
                 words.extend(more.iter().map(|&word| word.to_owned()));
                 words.extend_from_slice(places);
+                // Or the next one would pay for taking the last one's place.
+                match fs::remove_file(&stored) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
                 let seconds: f64 = process::ask(&words)?;
                 Ok(rate(size, seconds))
             }));

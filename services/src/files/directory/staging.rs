@@ -63,9 +63,8 @@ impl Staged {
     }
 
     /// Writes all of `piece`. Blocks. An error ends the upload.
-    pub(super) fn write(mut self: Box<Self>, piece: Gathered) -> Result<Box<Self>, StoreError> {
-        let Gathered { first, mut copied } = piece;
-        for bytes in [&first[..], &copied] {
+    pub(super) fn write(mut self: Box<Self>, gathered: Gathered) -> Result<Box<Self>, StoreError> {
+        for bytes in gathered.pieces() {
             self.temporary
                 .file
                 .write_all(bytes)
@@ -75,10 +74,10 @@ impl Staged {
             }
             self.written += bytes.len() as u64;
         }
-        // One huge chunk must not keep its memory for as long as the upload lives.
-        if copied.capacity() <= 4 * PIECE {
-            copied.clear();
-            self.spare = copied;
+        // Much that was gathered once must not keep its memory for as long as the upload lives.
+        let spare = gathered.into_spare();
+        if spare.capacity() <= 4 * PIECE {
+            self.spare = spare;
         }
         Ok(self)
     }

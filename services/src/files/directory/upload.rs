@@ -17,7 +17,11 @@ use crate::files::name::FileName;
 use crate::files::quota::Reservation;
 use crate::files::store::{BoxFuture, Precondition, Stored, Upload};
 
-/// An upload into a folder. While one piece is written the next is gathered.
+/// How much is gathered, in pieces, while those before are written. To have a thread that may block
+/// write takes as long as a fifth of a piece; so where more comes than is written, they share that.
+const AHEAD: usize = 4;
+
+/// An upload into a folder. While some is written more is gathered.
 #[derive(Debug)]
 pub(super) struct DirectoryUpload {
     name: FileName,
@@ -78,6 +82,10 @@ impl DirectoryUpload {
         self.gathered.push(chunk);
         self.offset = offset;
         Ok(())
+    }
+
+    fn is_writing(&self) -> bool {
+        matches!(&self.state, State::Writing(job, _) if !job.is_finished())
     }
 
     /// Waits for the write under way. Nothing is lost when the future is dropped.
@@ -171,7 +179,8 @@ impl Upload for DirectoryUpload {
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.gather(chunk)?;
-            if self.gathered.len() >= PIECE {
+            let most = if self.is_writing() { AHEAD } else { 1 };
+            if self.gathered.len() >= most * PIECE {
                 self.settle().await?;
                 self.start_writing();
             }
