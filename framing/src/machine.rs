@@ -23,11 +23,11 @@ pub(crate) const READ_SIZE: usize = 64 * 1024;
 const LARGE_READ_SIZE: usize = 256 * 1024;
 
 /// A connection that waits with no more than this many bytes keeps no room beyond them; the second is
-/// for those with a buffer for large frames.
+/// for those whose buffer has grown.
 const FEW: usize = 1024;
 const FEW_OF_LARGE: usize = 16 * 1024;
 
-/// A drained buffer larger than this is given back to the allocator.
+/// A drained buffer larger than this is given back, to the pool or to the allocator.
 const KEEP_CAPACITY: usize = 256 * 1024;
 
 /// What [`Machine::next_frame`] found in the bytes that have arrived.
@@ -165,6 +165,8 @@ impl<F: Framing> Machine<F> {
     /// Appends bytes that have arrived.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.decoding.settle(&mut self.input);
+        // One that grows here is none of the pool's any more.
+        self.is_large &= self.input.capacity() - self.input.len() >= bytes.len();
         self.input.extend_from_slice(bytes);
         self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
     }
@@ -183,7 +185,7 @@ impl<F: Framing> Machine<F> {
             .max(self.decoding.usual().min(KEEP_CAPACITY));
         let ahead = self.need.min(proven);
         let spare = self.input.capacity() - self.input.len();
-        // What is left over is part of a large read's room, or the buffer would be one to let go of.
+        // With what is left over it is the room of a large read, for which the pool has a buffer.
         let room = match self.is_flooded {
             true => LARGE_READ_SIZE
                 .saturating_sub(self.input.len())
@@ -196,29 +198,28 @@ impl<F: Framing> Machine<F> {
         &mut self.input
     }
 
+    /// Makes room for so many further bytes.
     fn make_room(&mut self, room: usize) {
         let size = self.input.len() + room;
         if self.input.try_reclaim(room) {
             // No frame is alive in it.
-        } else if (KEEP_CAPACITY..=pool::LARGE).contains(&size) {
-            let mut large = pool::lend_large();
-            large.extend_from_slice(&self.input);
-            let old = mem::replace(&mut self.input, large);
-            if mem::replace(&mut self.is_large, true) {
-                pool::give_back_large(old);
-            }
+        } else if (LARGE_READ_SIZE..=pool::LARGE).contains(&size) {
+            self.exchange(pool::lend_large(), true);
+        } else if self.is_large {
+            self.exchange(BytesMut::with_capacity(size), false);
         } else {
             self.input.reserve(room);
-            self.is_large = false;
         }
         self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
     }
 
-    /// Takes the place of the input's buffer, which goes to where it came from.
-    fn replace_input(&mut self, with: BytesMut) {
-        let old = mem::replace(&mut self.input, with);
-        self.has_grown = false;
-        if mem::take(&mut self.is_large) {
+    /// Goes on with another buffer, which may be one of the pool's for large frames. What has not been
+    /// consumed moves there.
+    fn exchange(&mut self, mut next: BytesMut, is_large: bool) {
+        next.extend_from_slice(&self.input);
+        let old = mem::replace(&mut self.input, next);
+        self.has_grown = is_large;
+        if mem::replace(&mut self.is_large, is_large) {
             pool::give_back_large(old);
         }
     }
@@ -418,7 +419,7 @@ impl<F: Framing> Machine<F> {
         }
         // Its capacity alone does not tell: it is only what is left behind the last frame.
         if self.is_large || input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
-            self.replace_input(BytesMut::new());
+            self.exchange(BytesMut::new(), false);
         }
     }
 
@@ -551,7 +552,7 @@ impl<F: Framing> Machine<F> {
         if self.input.is_empty() {
             self.tidy();
             pool::give_back(&mut self.input);
-        } else if self.input.len() <= if self.is_large { FEW_OF_LARGE } else { FEW } {
+        } else if self.input.len() <= if self.has_grown { FEW_OF_LARGE } else { FEW } {
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
             self.tidy();
@@ -568,8 +569,12 @@ impl<F: Framing> Machine<F> {
     /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
     pub(crate) fn wake(&mut self) -> &mut BytesMut {
         self.decoding.settle(&mut self.input);
-        if self.input.capacity() < READ_SIZE {
-            pool::lend(&mut self.input);
+        // Who is flooded gets a larger one in any case.
+        if self.input.capacity() < READ_SIZE
+            && !self.is_flooded
+            && let Some(spare) = pool::lend()
+        {
+            self.exchange(spare, false);
         }
         self.read_buffer()
     }
@@ -606,9 +611,8 @@ mod tests {
         assert!(matches!(machine.next_frame(), Ok(Received::Frame(_))));
         assert_eq!(machine.unread(), 1);
         machine.rest();
-        let mut lent = BytesMut::new();
-        pool::lend(&mut lent);
-        assert!(lent.capacity() <= KEEP_CAPACITY, "{}", lent.capacity());
+        let lent = pool::lend().map_or(0, |lent| lent.capacity());
+        assert!(lent <= KEEP_CAPACITY, "{lent}");
     }
 
     /// As many bytes as there are, read as a connection would.
@@ -642,7 +646,46 @@ mod tests {
         }
         // Those of the three frames, and one that they have left.
         machine.rest();
+        drop(alive);
         assert_eq!(pool::spare_large(), 4);
+    }
+
+    #[test]
+    fn a_buffer_that_was_made_larger_is_none_of_the_pools() {
+        let frame = large_frame();
+        let mut machine = Machine::new(StructHeader::default());
+        for _ in 0..4 {
+            read(&mut machine, &frame);
+            assert!(matches!(machine.next_frame(), Ok(Received::Frame(_))));
+        }
+        read(&mut machine, &frame[..5]);
+        let spare = pool::spare_large();
+        machine.receive(&vec![7; 2 << 20]);
+        machine.input.clear();
+        machine.rest();
+        assert_eq!(pool::spare_large(), spare);
+    }
+
+    /// Frames after which less than a whole read's room is left, beside a connection whose buffer waits in
+    /// the pool.
+    #[test]
+    fn a_buffer_that_is_exchanged_for_the_spare_one_goes_back_to_the_large_ones() {
+        for size in [(64 << 10) + 1, 340 << 10] {
+            let frame = [&(size as u32).to_be_bytes()[..], &vec![7; size]].concat();
+            let mut machine = Machine::new(StructHeader::default());
+            for _ in 0..30 {
+                for piece in frame.chunks(50_000) {
+                    let mut other = BytesMut::with_capacity(READ_SIZE);
+                    pool::give_back(&mut other);
+                    read(&mut machine, piece);
+                    if machine.next_frame() == Ok(Received::Need(1)) {
+                        machine.rest();
+                    }
+                }
+            }
+            machine.rest();
+            pool::spare_large();
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     mem,
 };
 
@@ -25,20 +26,14 @@ const MOST_LARGE: usize = 8;
 thread_local! {
     static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
     static SPARE_OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static SPARE_LARGE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SPARE_LARGE: RefCell<VecDeque<BytesMut>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// Makes sure that a buffer has room for a whole read, from the spare one where possible: the few
-/// bytes in it move there.
+/// The spare buffer, if it is here: empty, and with room for a whole read.
 #[inline]
-pub(crate) fn lend(buffer: &mut BytesMut) {
+pub(crate) fn lend() -> Option<BytesMut> {
     // On a thread that comes to its end there is none.
-    if let Ok(Some(mut spare)) = SPARE.try_with(Cell::take) {
-        if !buffer.is_empty() {
-            spare.extend_from_slice(buffer);
-        }
-        *buffer = spare;
-    }
+    SPARE.try_with(Cell::take).ok().flatten()
 }
 
 /// Takes back an empty buffer.
@@ -58,7 +53,7 @@ pub(crate) fn lend_large() -> BytesMut {
         let free = spare
             .iter_mut()
             .position(|buffer| buffer.try_reclaim(LARGE));
-        free.map(|place| spare.swap_remove(place))
+        free.and_then(|place| spare.remove(place))
     });
     match spare {
         Ok(Some(buffer)) => buffer,
@@ -66,21 +61,28 @@ pub(crate) fn lend_large() -> BytesMut {
     }
 }
 
-/// Takes back what [`lend_large`] has lent. Frames may be alive in it.
+/// Takes back what [`lend_large`] has lent. Frames may be alive in it; where they are for long, others
+/// take its place.
 pub(crate) fn give_back_large(mut buffer: BytesMut) {
     buffer.clear();
     let _ = SPARE_LARGE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
-        if spare.len() < MOST_LARGE {
-            spare.push(buffer);
+        if spare.len() == MOST_LARGE {
+            spare.pop_front();
         }
+        spare.push_back(buffer);
     });
 }
 
-/// How many large buffers are kept.
+/// How many large buffers are kept, all of which are what they should be.
 #[cfg(test)]
 pub(crate) fn spare_large() -> usize {
-    SPARE_LARGE.with_borrow(Vec::len)
+    SPARE_LARGE.with_borrow_mut(|spare| {
+        let is_large =
+            |buffer: &mut BytesMut| buffer.try_reclaim(LARGE) && !buffer.try_reclaim(LARGE + 1);
+        assert!(spare.iter_mut().all(is_large));
+        spare.len()
+    })
 }
 
 /// A buffer to gather answers in: the spare one, or a new one.
@@ -117,9 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_large_buffers_are_kept() {
+    fn only_so_many_large_buffers_are_kept_and_not_those_whose_frames_stay() {
+        let mut frames = Vec::new();
         let buffers: Vec<_> = (0..2 * MOST_LARGE).map(|_| lend_large()).collect();
-        buffers.into_iter().for_each(give_back_large);
+        for (place, mut buffer) in buffers.into_iter().enumerate() {
+            buffer.extend_from_slice(&[7; 1000]);
+            if place < MOST_LARGE {
+                frames.push(buffer.split_to(500).freeze());
+            }
+            give_back_large(buffer);
+        }
         assert_eq!(spare_large(), MOST_LARGE);
+        drop(frames);
     }
 }

@@ -17,7 +17,7 @@ use std::{
 /// something is let go of they go on. One connection at a time may overdraw it to complete the
 /// frame it is in the middle of, or to hear the peer's agreement to one of ours, or all could wait
 /// for one another; behind that frame it is another's turn. So what is read is bounded by the
-/// budget, one frame, and one read (64 KiB, or as much as has come of the frame) for each thread.
+/// budget, one frame, and one read (up to 384 KiB, or as much as has come of the frame) for each thread.
 /// What is sent counts, too, and is not held back by it: its bounds are each connection's
 /// [`high_water`](crate::ConnectionOptions::high_water) mark and what a service has in work.
 ///

@@ -86,9 +86,9 @@ const MOST_WAITING: usize = 256;
 ///
 /// At most one frame that is not whole yet and one read of 64 KiB, or half as much again where a
 /// frame grows; the high-water mark and one frame to be written; nothing while it is idle. Who sends
-/// much at once, or frames of more than that, has a buffer of 384 KiB until it stops; each thread keeps up
-/// to eight of those for whoever comes next. Memory grows with what has arrived, not with what was
-/// announced. [`ConnectionOptions`] has limits in
+/// much at once, or frames of 64 to 384 KiB, has a buffer of 384 KiB instead until no more than 16 KiB wait
+/// in it; each thread keeps up to eight of those for whoever comes next. Memory grows with what has
+/// arrived, not with what was announced. [`ConnectionOptions`] has limits in
 /// time, and for many connections together.
 ///
 /// # Interactive framings

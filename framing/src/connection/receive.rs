@@ -250,7 +250,10 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             Poll::Pending
         };
         match read {
-            Poll::Ready(0) => machine.close_input(),
+            Poll::Ready(0) => {
+                machine.close_input();
+                machine.rest();
+            }
             Poll::Ready(count) => {
                 machine.has_read();
                 machine.outbox().wake();

@@ -38,7 +38,8 @@ pub enum Ending {
     /// In the middle: it had not ended when the [drain timeout](Serve::drain_timeout) was over, or
     /// the server's future was dropped.
     Cut,
-    /// By a panic of what runs it. One within a request ends that request alone.
+    /// By a panic of what runs it. One within a request ends that request alone. A runtime that is
+    /// dropped because its own thread panics says so of all its connections.
     Panicked,
 }
 

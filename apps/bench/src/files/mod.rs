@@ -128,7 +128,9 @@ fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow:
                 words.push(format!("--framing={framing}"));
             }
             let server = Server::start(&words);
-            let (places, stored) = (&places, folder.join(UP));
+            // Wherever the server stores it: one has a folder of its own.
+            let stored = [folder.join(UP), settings.join("ftp").join(UP)];
+            let places = &places;
             cases.push(Case::new(name, move || {
                 let server = server
                     .as_ref()
@@ -143,9 +145,13 @@ fn try_run(framings: &[&str], measure: &Measure, report: &mut Report) -> anyhow:
                 words.extend(more.iter().map(|&word| word.to_owned()));
                 words.extend_from_slice(places);
                 // Or the next one would pay for taking the last one's place.
-                match fs::remove_file(&stored) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-                    _ => {}
+                for stored in &stored {
+                    match fs::remove_file(stored) {
+                        Err(error) if error.kind() != ErrorKind::NotFound => {
+                            return Err(error.into());
+                        }
+                        _ => {}
+                    }
                 }
                 let seconds: f64 = process::ask(&words)?;
                 Ok(rate(size, seconds))

@@ -10,16 +10,11 @@ use rustix::io::{Errno, pread};
 use tokio::task::JoinHandle;
 
 use super::folder::{Folder, info_of};
-use super::{PIECE, joined};
+use super::{AHEAD, PIECE, joined};
 use crate::buffers::Buffers;
 use crate::files::error::StoreError;
 use crate::files::name::FileName;
 use crate::files::store::{BoxFuture, Download, FileInfo, ReadFrom};
-
-/// How many pieces are read at once, while the last of those before is sent. To have a thread that
-/// may block do it takes as long as a fifth of a piece; so for a file of which there is much, they
-/// share that.
-const AHEAD: usize = 4;
 
 /// How many buffers are kept for further pieces: one that is sent, and those that are read.
 const KEPT: usize = 1 + AHEAD;

@@ -30,6 +30,11 @@ use super::store::{BoxFuture, Download, Listing, MAX_PAGE, Precondition, ReadFro
 /// costs little beside it.
 const PIECE: usize = 256 << 10;
 
+/// How many pieces are read in one go while the last of those before is sent, and how many come together
+/// while those before are written. To hand the work over takes as long as a fifth of a piece; so where
+/// there is much, they share that.
+const AHEAD: usize = 4;
+
 /// A [`Store`] in a folder of the local file system.
 ///
 /// The folder itself is opened once and held; no name, link or `..` leads out of it. Only plain files

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::PIECE;
 use super::folder::{Folder, info_of};
 use super::gathered::Gathered;
+use super::{AHEAD, PIECE};
 use crate::files::digest::{Digest, Hasher};
 use crate::files::error::StoreError;
 use crate::files::name::FileName;
@@ -62,7 +62,7 @@ impl Staged {
         self.hasher = None;
     }
 
-    /// Writes all of `piece`. Blocks. An error ends the upload.
+    /// Writes all that was `gathered`. Blocks. An error ends the upload.
     pub(super) fn write(mut self: Box<Self>, gathered: Gathered) -> Result<Box<Self>, StoreError> {
         for bytes in gathered.pieces() {
             self.temporary
@@ -76,7 +76,7 @@ impl Staged {
         }
         // Much that was gathered once must not keep its memory for as long as the upload lives.
         let spare = gathered.into_spare();
-        if spare.capacity() <= 4 * PIECE {
+        if spare.capacity() <= 2 * AHEAD * PIECE {
             self.spare = spare;
         }
         Ok(self)

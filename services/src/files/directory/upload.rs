@@ -10,16 +10,12 @@ use tokio::task::JoinHandle;
 
 use super::gathered::Gathered;
 use super::staging::Staged;
-use super::{PIECE, blocking, joined};
+use super::{AHEAD, PIECE, blocking, joined};
 use crate::files::digest::Digest;
 use crate::files::error::StoreError;
 use crate::files::name::FileName;
 use crate::files::quota::Reservation;
 use crate::files::store::{BoxFuture, Precondition, Stored, Upload};
-
-/// How much is gathered, in pieces, while those before are written. To have a thread that may block
-/// write takes as long as a fifth of a piece; so where more comes than is written, they share that.
-const AHEAD: usize = 4;
 
 /// An upload into a folder. While some is written more is gathered.
 #[derive(Debug)]
