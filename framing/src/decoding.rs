@@ -175,6 +175,11 @@ impl Decoding {
         self.usual
     }
 
+    /// The next frame need not be as large as the last one.
+    pub(crate) fn expect_no_more_than(&mut self, bytes: usize) {
+        self.usual = self.usual.min(bytes);
+    }
+
     /// Lets go of the first `at` bytes, all of which are consumed.
     #[inline]
     pub(crate) fn commit(&mut self, input: &mut BytesMut, at: usize) {

@@ -552,12 +552,25 @@ impl<F: Framing> Machine<F> {
         if self.input.is_empty() {
             self.tidy();
             pool::give_back(&mut self.input);
-        } else if self.input.len() <= if self.has_grown { FEW_OF_LARGE } else { FEW } {
+        } else if self.input.len() <= self.few() {
+            self.decoding.expect_no_more_than(KEEP_CAPACITY);
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
             self.tidy();
             pool::give_back(&mut self.input);
             self.input = few;
+        }
+    }
+
+    /// So many bytes are not worth the buffer they lie in.
+    fn few(&self) -> usize {
+        if !self.has_grown {
+            return FEW;
+        }
+        match self.decoding.usual() {
+            // Behind a huge frame there is room for another.
+            huge if huge > pool::LARGE => huge / 8,
+            _ => FEW_OF_LARGE,
         }
     }
 
@@ -702,6 +715,23 @@ mod tests {
             machine.rest();
             assert_eq!(machine.unread(), left);
             assert_eq!(machine.input.capacity() > READ_SIZE, large, "{left}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_stops_behind_a_huge_frame_does_not_keep_its_room() {
+        for (left, kept) in [((4 << 20) / 8, false), ((4 << 20) / 8 + 1, true)] {
+            let mut machine = Machine::new(StructHeader::default());
+            read(&mut machine, &(4_u32 << 20).to_be_bytes());
+            // With the header of the next, of which there is more to come.
+            read(&mut machine, &vec![7; 4 << 20]);
+            read(&mut machine, &[0, 0xff, 0xff, 0xff]);
+            read(&mut machine, &vec![7; left - 4]);
+            assert!(matches!(machine.next_frame(), Ok(Received::Frame(_))));
+            assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
+            machine.rest();
+            assert_eq!(machine.unread(), left);
+            assert_eq!(machine.input.try_reclaim(2 << 20), kept, "{left}");
         }
     }
 

@@ -170,7 +170,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
 }
 
 /// Writes until nothing waits any more.
-#[inline(always)]
+#[inline]
 pub(super) fn poll_write_out<Io: AsyncWrite, F: Framing>(
     mut io: Pin<&mut Io>,
     cx: &mut Context<'_>,

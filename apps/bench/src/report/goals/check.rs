@@ -11,6 +11,9 @@ pub struct Check {
     pub what: String,
     pub figure: Option<Spread>,
     bound: Option<Bound>,
+    /// What the limit comes to in our place, where a peer is what we are compared with: what lies
+    /// beyond it cannot be had on this machine.
+    limit: Option<Spread>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +27,7 @@ pub(super) fn at_least(what: impl Into<String>, figure: Option<Spread>, bound: f
         what: what.into(),
         figure,
         bound: Some(Bound::AtLeast(bound)),
+        limit: None,
     }
 }
 
@@ -32,6 +36,7 @@ pub(super) fn at_most(what: impl Into<String>, figure: Option<Spread>, bound: f6
         what: what.into(),
         figure,
         bound: Some(Bound::AtMost(bound)),
+        limit: None,
     }
 }
 
@@ -40,10 +45,15 @@ pub(super) fn told(what: impl Into<String>, figure: Option<Spread>) -> Check {
         what: what.into(),
         figure,
         bound: None,
+        limit: None,
     }
 }
 
 impl Check {
+    pub(super) fn with_limit(self, limit: Option<Spread>) -> Self {
+        Self { limit, ..self }
+    }
+
     /// Whether it is part of what is wanted.
     pub(super) fn is_wanted(&self) -> bool {
         self.bound.is_some()
@@ -71,10 +81,14 @@ impl Check {
             return format!("{}: not measured", self.what);
         };
         let figure = format!("{}: {}", self.what, ratio(figure));
-        match self.bound {
+        let bounded = match self.bound {
             Some(Bound::AtLeast(bound)) => format!("{figure}, bound ≥ {}", number(bound)),
             Some(Bound::AtMost(bound)) => format!("{figure}, bound ≤ {}", number(bound)),
             None => figure,
+        };
+        match self.limit {
+            Some(limit) => format!("{bounded}, the limit itself {}", number(limit.median)),
+            None => bounded,
         }
     }
 }
@@ -117,6 +131,18 @@ mod tests {
                 "b: 0.50 (0.40..0.60), bound ≥ 0.95",
                 "1 more like it: not measured"
             ]
+        );
+    }
+
+    #[test]
+    fn what_the_limit_comes_to_is_told_and_does_not_count() {
+        let check = at_least("a", Spread::of(&[3.5]), 4.0).with_limit(Spread::of(&[3.75]));
+        assert_eq!(
+            (check.met(), &*check.text()),
+            (
+                Some(false),
+                "a: 3.50 (3.50..3.50), bound ≥ 4.00, the limit itself 3.75"
+            )
         );
     }
 
