@@ -45,6 +45,11 @@ impl Decoding {
         }
     }
 
+    /// Whether the peer may send more.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
     /// Finds a frame that stands in the input of an open stream, behind the first `at` bytes, which is
     /// what nearly every call does. Else `other` is the step that was taken, if one was.
     ///

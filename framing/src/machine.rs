@@ -133,6 +133,8 @@ pub struct Machine<F> {
     is_large: bool,
     /// Whether the last read filled all the room it had.
     is_flooded: bool,
+    /// Whether the framing wants more bytes, none are left over, and `input` is with the pool.
+    is_resting: bool,
 }
 
 impl<F: fmt::Debug> fmt::Debug for Machine<F> {
@@ -159,11 +161,13 @@ impl<F: Framing> Machine<F> {
             has_grown: false,
             is_large: false,
             is_flooded: false,
+            is_resting: false,
         }
     }
 
     /// Appends bytes that have arrived.
     pub fn receive(&mut self, bytes: &[u8]) {
+        self.is_resting = false;
         self.decoding.settle(&mut self.input);
         // One that grows here is none of the pool's any more.
         self.is_large &= self.input.capacity() - self.input.len() >= bytes.len();
@@ -174,7 +178,19 @@ impl<F: Framing> Machine<F> {
     /// The buffer of bytes not yet consumed, with room for a read to append to. Nothing else may
     /// be done to it.
     pub fn read_buffer(&mut self) -> &mut BytesMut {
+        self.is_resting = false;
         self.decoding.settle(&mut self.input);
+        // Nearly always there is enough.
+        let spare = self.input.capacity() - self.input.len();
+        if spare < self.need.max(READ_SIZE / 2) || self.is_flooded {
+            self.make_room(spare);
+        }
+        &mut self.input
+    }
+
+    /// Makes room for the next read if `spare` is too little.
+    #[inline(never)]
+    fn make_room(&mut self, spare: usize) {
         // What has arrived already is a fair measure of what may be reserved next, so a frame of
         // n bytes is moved log n times; and a few bytes left over do not double the buffer. Who has
         // sent a large frame gets room for another at once, up to what is kept anyway: a seventh of
@@ -184,7 +200,6 @@ impl<F: Framing> Machine<F> {
             .len()
             .max(self.decoding.usual().min(KEEP_CAPACITY));
         let ahead = self.need.min(proven);
-        let spare = self.input.capacity() - self.input.len();
         // With what is left over it is the room of a large read, for which the pool has a buffer.
         let room = match self.is_flooded {
             true => LARGE_READ_SIZE
@@ -192,14 +207,10 @@ impl<F: Framing> Machine<F> {
                 .max(READ_SIZE),
             false => READ_SIZE,
         };
-        if spare < ahead.max(room / 2) {
-            self.make_room(ahead.max(room));
+        if spare >= ahead.max(room / 2) {
+            return;
         }
-        &mut self.input
-    }
-
-    /// Makes room for so many further bytes.
-    fn make_room(&mut self, room: usize) {
+        let room = ahead.max(room);
         let size = self.input.len() + room;
         if self.input.try_reclaim(room) {
             // No frame is alive in it.
@@ -226,6 +237,7 @@ impl<F: Framing> Machine<F> {
 
     /// Notes that the peer has closed its side.
     pub fn close_input(&mut self) {
+        self.is_resting = false;
         self.decoding.close_input();
     }
 
@@ -410,13 +422,20 @@ impl<F: Framing> Machine<F> {
     }
 
     /// Lets go of an empty buffer that is too large to keep, or too small to be of use.
+    #[inline]
     fn tidy(&mut self) {
-        let input = &mut self.input;
-        // Most are neither. What else there is to ask takes a look at who holds the allocation (a tenth
-        // of a wake's time).
-        if !input.is_empty() || !self.has_grown && input.capacity() >= READ_SIZE {
-            return;
+        // Most are neither.
+        let is_usual = !self.has_grown && self.input.capacity() >= READ_SIZE;
+        if self.input.is_empty() && !is_usual && !self.is_resting {
+            self.tidy_empty();
         }
+    }
+
+    /// The same for one that may be: what there is to ask takes a look at who holds the allocation (a
+    /// tenth of a wake's time).
+    #[inline(never)]
+    fn tidy_empty(&mut self) {
+        let input = &mut self.input;
         // Its capacity alone does not tell: it is only what is left behind the last frame.
         if self.is_large || input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
             self.exchange(BytesMut::new(), false);
@@ -474,6 +493,7 @@ impl<F: Framing> Machine<F> {
 
     /// The framing, to change its limit or its header.
     pub fn framing_mut(&mut self) -> &mut F {
+        self.is_resting = false;
         &mut self.framing
     }
 
@@ -508,6 +528,7 @@ impl<F: Framing> Machine<F> {
             has_grown: self.has_grown,
             is_large: self.is_large,
             is_flooded: self.is_flooded,
+            is_resting: false,
         };
         machine.settle_unread(unread);
         (machine, self.framing)
@@ -517,6 +538,7 @@ impl<F: Framing> Machine<F> {
     /// [`BoxFraming`](crate::BoxFraming); gives the old one back.
     pub fn replace_framing(&mut self, framing: F, unread: Unread) -> F {
         self.need = 1;
+        self.is_resting = false;
         let old = mem::replace(&mut self.framing, framing);
         self.settle_unread(unread);
         old
@@ -531,6 +553,7 @@ impl<F: Framing> Machine<F> {
 
     /// Makes `error` final, as one of the framing's own would be.
     pub(crate) fn poison(&mut self, error: FrameError) -> FrameError {
+        self.is_resting = false;
         self.decoding.settle(&mut self.input);
         self.decoding.fail(error, &self.input, &mut 0)
     }
@@ -552,6 +575,7 @@ impl<F: Framing> Machine<F> {
         if self.input.is_empty() {
             self.tidy();
             pool::give_back(&mut self.input);
+            self.is_resting = self.decoding.is_open();
         } else if self.input.len() <= self.few() {
             self.decoding.expect_no_more_than(KEEP_CAPACITY);
             let few = BytesMut::from(&self.input[..]);
@@ -574,6 +598,13 @@ impl<F: Framing> Machine<F> {
         }
     }
 
+    /// Whether nothing has arrived since the framing, one that is not interactive, wanted more and had
+    /// nothing left over: another look would find the same.
+    #[inline]
+    pub(crate) fn is_resting(&self) -> bool {
+        self.is_resting && self.framing.deadline().is_none()
+    }
+
     /// Takes note of what a read brought.
     pub(crate) fn has_read(&mut self) {
         self.is_flooded = self.input.len() == self.input.capacity();
@@ -581,8 +612,18 @@ impl<F: Framing> Machine<F> {
 
     /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
     pub(crate) fn wake(&mut self) -> &mut BytesMut {
-        self.decoding.settle(&mut self.input);
         // Who is flooded gets a larger one in any case.
+        if self.is_resting
+            && !self.is_flooded
+            && self.need <= READ_SIZE
+            && let Some(spare) = pool::lend()
+        {
+            // The short way of nearly every wake.
+            self.is_resting = false;
+            self.input = spare;
+            return &mut self.input;
+        }
+        self.decoding.settle(&mut self.input);
         if self.input.capacity() < READ_SIZE
             && !self.is_flooded
             && let Some(spare) = pool::lend()

@@ -39,7 +39,12 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             && self.slot.is_empty()
         {
             let this = self.as_mut().project();
-            match this.machine.find() {
+            // At a wake there is nothing to look at yet (a tenth of what a wake takes).
+            let found_now = match this.machine.is_resting() {
+                true => Ok(Found::Need(1)),
+                false => this.machine.find(),
+            };
+            match found_now {
                 Ok(Found::Here(cut)) => {
                     let frame = this.machine.cut(cut);
                     note_frame(this.machine, this.clock, this.share);

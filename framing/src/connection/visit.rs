@@ -113,6 +113,11 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 written?;
                 continue;
             }
+            if this.machine.is_resting() && this.machine.unsent() == 0 {
+                // As for the stream: at a wake there is nothing to look at yet.
+                ready!(self.as_mut().poll_more(cx))?;
+                continue;
+            }
             let mut left = BATCH;
             let mut broken = false;
             let visited = this.machine.visit(|frame, replies| {

@@ -501,7 +501,7 @@ where
             this.drain.set(None);
         }
         loop {
-            let idle = self.as_mut().poll_respond(cx)?.is_ready();
+            let idle = self.backlog.is_none() || self.as_mut().poll_respond(cx)?.is_ready();
             if self.as_mut().poll_request(cx)?.is_ready() {
                 continue;
             }

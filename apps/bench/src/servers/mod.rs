@@ -23,6 +23,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use tracing::subscriber::NoSubscriber;
 
 pub use self::files::{DOWN, UP};
 pub use self::foreign::{missing, ssh_client};
@@ -111,6 +112,9 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
     // However the benchmark ends, its servers do, too; they may be somebody else's program by then.
     set_parent_process_death_signal(Some(Signal::TERM))?;
     process::raise_open_files()?;
+    // A peer's dependencies have `tracing` look for the `log` crate at every span as long as nobody
+    // subscribes. So somebody does, who wants nothing.
+    tracing::subscriber::set_global_default(NoSubscriber::default())?;
     match options.kind {
         kind @ (Kind::Twisted | Kind::Asyncssh) => {
             return Err(foreign::become_python(kind).into());
