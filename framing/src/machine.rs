@@ -637,7 +637,7 @@ impl<F: Framing> Machine<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StructHeader;
+    use crate::{AckHandshake, Part, StructHeader};
 
     #[test]
     fn an_empty_buffer_is_used_again_unless_it_is_small() {
@@ -678,6 +678,51 @@ mod tests {
             bytes = &bytes[count..];
             machine.has_read();
         }
+    }
+
+    #[test]
+    fn at_rest_there_is_nothing_to_look_for_until_something_changes() {
+        let changes: [fn(&mut Machine<StructHeader>); 8] = [
+            |machine| machine.receive(b"\0"),
+            |machine| drop(machine.read_buffer().split()),
+            |machine| drop(machine.wake().split()),
+            |machine| machine.close_input(),
+            |machine| machine.framing_mut().set_max_frame(7),
+            |machine| drop(machine.replace_framing(StructHeader::default(), Unread::CarryOn)),
+            |machine| drop(machine.poison(FrameError::truncated(Part::Body, 0, None))),
+            |machine| {
+                machine.close_input();
+                machine.rest();
+            },
+        ];
+        let at_rest = || {
+            let mut machine = Machine::new(StructHeader::default());
+            read(&mut machine, b"\0\0\0\x02hi");
+            assert_eq!(machine.next_frame(), Ok(Received::Frame("hi".into())));
+            assert_eq!(machine.next_frame(), Ok(Received::Need(4)));
+            machine.rest();
+            assert!(machine.is_resting());
+            machine
+        };
+        for (number, change) in changes.iter().enumerate() {
+            let mut machine = at_rest();
+            change(&mut machine);
+            assert!(!machine.is_resting(), "{number}");
+        }
+        let (machine, _) = at_rest().change_framing(AckHandshake::default(), Unread::CarryOn);
+        assert!(!machine.is_resting());
+    }
+
+    #[test]
+    fn who_waits_for_an_agreement_looks_at_the_time() {
+        let mut machine = Machine::new(AckHandshake::default());
+        assert_eq!(machine.next_frame(), Ok(Received::Need(2)));
+        machine.read_buffer();
+        machine.rest();
+        assert!(machine.is_resting());
+        machine.send("hi".into()).unwrap();
+        assert!(machine.deadline().is_some());
+        assert!(!machine.is_resting());
     }
 
     fn large_frame() -> Vec<u8> {

@@ -176,6 +176,9 @@ impl Pipes {
     pub(super) fn close_ended(&mut self) {
         let pipes = [&mut self.stdout, &mut self.stderr];
         let mut open: Vec<_> = pipes.into_iter().filter(|pipe| pipe.is_some()).collect();
+        if open.is_empty() {
+            return;
+        }
         let mut asked: Vec<_> = open
             .iter()
             .flat_map(|pipe| pipe.as_ref())

@@ -65,6 +65,7 @@ pub fn run(options: &ExecClient) -> anyhow::Result<()> {
     })?;
     let done = match options.how {
         How::Local => local(options)?,
+        How::ByHand if options.size == 0 => round_trips(options)?,
         How::ByHand => output(options)?,
         How::Ours => {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,10 +122,30 @@ fn local(options: &ExecClient) -> anyhow::Result<Done> {
     }
 }
 
+fn connect(options: &ExecClient) -> anyhow::Result<TcpStream> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn round_trips(options: &ExecClient) -> anyhow::Result<Done> {
+    let mut count = Count::new(options);
+    let mut stream = connect(options)?;
+    loop {
+        stream.write_all(&0_u64.to_be_bytes())?;
+        let mut status = [0; 4];
+        stream.read_exact(&mut status)?;
+        ensure!(status == [0; 4], "`true` has failed");
+        if !count.goes_on() {
+            return Ok(count.done());
+        }
+    }
+}
+
 fn output(options: &ExecClient) -> anyhow::Result<Done> {
     let mut count = Count::new(options);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let mut stream = TcpStream::connect(address)?;
+    let mut stream = connect(options)?;
     stream.write_all(&options.size.to_be_bytes())?;
     let mut buffer = vec![0; 256 * 1024];
     let mut come = 0;

@@ -21,8 +21,9 @@ use crate::{
 type Way = (&'static str, How, Option<Kind>);
 
 /// `true`, again and again; the first is the limit.
-const SPAWNS: [Way; 4] = [
+const SPAWNS: [Way; 5] = [
     ("posix_spawn here", How::Local, None),
+    ("by hand, over TCP", How::ByHand, Some(Kind::Output)),
     ("ours", How::Ours, Some(Kind::Native)),
     ("ssh with a control master", How::Ssh, Some(Kind::Sshd)),
     ("asyncssh", How::Asyncssh, Some(Kind::Asyncssh)),

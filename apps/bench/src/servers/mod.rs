@@ -144,7 +144,7 @@ pub fn run(options: &ServeOptions) -> anyhow::Result<()> {
         }
         Kind::Output => {
             ready();
-            return files::blocking(&listener, &options.folder, output::copied);
+            return files::blocking(&listener, &options.folder, output::run);
         }
         kind @ (Kind::Nginx | Kind::NginxSendfile) => {
             ready();

@@ -1,5 +1,6 @@
-//! A hand-written server that sends the output of `head -c BYTES /dev/zero`, each read of up to
-//! 64 KiB behind its `u32` length.
+//! A hand-written server that runs a command for each `u64` it gets. For none it is `true`, and the
+//! answer four bytes; else it is one that writes so many bytes, which are sent in pieces of up to
+//! 64 KiB behind their `u32` length until the connection is closed.
 
 use std::{
     io::{self, Read, Write},
@@ -10,11 +11,23 @@ use std::{
 
 const PIECE: usize = 64 * 1024;
 
-pub(super) fn copied(mut stream: &TcpStream, _: &Path) -> io::Result<()> {
+pub(super) fn run(mut stream: &TcpStream, _: &Path) -> io::Result<()> {
     let mut size = [0; 8];
-    stream.read_exact(&mut size)?;
+    loop {
+        stream.read_exact(&mut size)?;
+        let size = u64::from_be_bytes(size);
+        if size > 0 {
+            return copy(stream, size);
+        }
+        // As the service does: no input, and pipes for the output.
+        let output = Command::new("true").stdin(Stdio::null()).output()?;
+        stream.write_all(&output.status.code().unwrap_or(-1).to_be_bytes())?;
+    }
+}
+
+fn copy(mut stream: &TcpStream, size: u64) -> io::Result<()> {
     let mut child = Command::new("head")
-        .args(["-c", &u64::from_be_bytes(size).to_string(), "/dev/zero"])
+        .args(["-c", &size.to_string(), "/dev/zero"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;

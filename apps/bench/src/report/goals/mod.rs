@@ -371,7 +371,7 @@ fn files(report: &Report) -> Vec<Vec<Check>> {
 }
 
 fn exec(report: &Report) -> Vec<Vec<Check>> {
-    let (local, loops) = ("posix_spawn here", "by hand, 64 KiB and a u32");
+    let loops = "by hand, 64 KiB and a u32";
     let between = |start: &str, case: &str, other: &str| {
         report.between("exec", group(report, "exec", start)?, case, other)
     };
@@ -382,10 +382,11 @@ fn exec(report: &Report) -> Vec<Vec<Check>> {
     let over = |start: &str, limit: &str, other: &str, bound| {
         vec![check(start, other, bound).with_limit(between(start, limit, other))]
     };
+    let trips = |other: &str, bound| over("round trips", "by hand, over TCP", other, bound);
     vec![
-        vec![check("round trips", local, 0.9)],
-        over("round trips", local, "ssh with a control master", 10.0),
-        over("round trips", local, "asyncssh", 3.5),
+        trips("posix_spawn here", 0.9),
+        trips("ssh with a control master", 10.0),
+        trips("asyncssh", 3.5),
         vec![check("output", loops, 0.95)],
         over("output", loops, "ssh, aes128-gcm", 1.4),
     ]
