@@ -444,12 +444,14 @@ impl<F: Framing> Machine<F> {
 
     /// Appends `frame` to the outbox in the framing's wrapping; on an error nothing is written.
     pub fn send(&mut self, frame: Bytes) -> Result<(), FrameError> {
+        self.is_resting = false;
         self.framing.encode(frame, &mut self.out)
     }
 
     /// The same for a frame in two pieces, of which the second is [not
     /// copied](Framing::encode_prefixed) where the framing can do without.
     pub fn send_prefixed(&mut self, prefix: &[u8], rest: Bytes) -> Result<(), FrameError> {
+        self.is_resting = false;
         self.framing.encode_prefixed(prefix, rest, &mut self.out)
     }
 
@@ -470,6 +472,7 @@ impl<F: Framing> Machine<F> {
 
     /// The sending side alone, as a [visitor](Self::visit) has it.
     pub(crate) fn replies(&mut self) -> Replies<'_, F> {
+        self.is_resting = false;
         Replies {
             framing: &mut self.framing,
             out: &mut self.out,
@@ -598,11 +601,16 @@ impl<F: Framing> Machine<F> {
         }
     }
 
-    /// Whether nothing has arrived since the framing, one that is not interactive, wanted more and had
-    /// nothing left over: another look would find the same.
+    /// Whether nothing has happened since the framing wanted more and had nothing left over: unless its
+    /// [`deadline`](Self::deadline) is here, another look would find the same.
     #[inline]
     pub(crate) fn is_resting(&self) -> bool {
-        self.is_resting && self.framing.deadline().is_none()
+        self.is_resting
+    }
+
+    /// The framing's deadline may be here.
+    pub(crate) fn look_again(&mut self) {
+        self.is_resting = false;
     }
 
     /// Takes note of what a read brought.
@@ -714,15 +722,22 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_an_agreement_looks_at_the_time() {
-        let mut machine = Machine::new(AckHandshake::default());
-        assert_eq!(machine.next_frame(), Ok(Received::Need(2)));
-        machine.read_buffer();
-        machine.rest();
-        assert!(machine.is_resting());
-        machine.send("hi".into()).unwrap();
-        assert!(machine.deadline().is_some());
-        assert!(!machine.is_resting());
+    fn who_sends_may_have_something_to_wait_for() {
+        let sends: [fn(&mut Machine<AckHandshake>) -> Result<(), FrameError>; 4] = [
+            |machine| machine.send("hi".into()),
+            |machine| machine.send_prefixed(b"h", "i".into()),
+            |machine| machine.replies().send_slice(b"hi"),
+            |machine| Ok(machine.look_again()),
+        ];
+        for send in sends {
+            let mut machine = Machine::new(AckHandshake::default());
+            assert_eq!(machine.next_frame(), Ok(Received::Need(2)));
+            machine.read_buffer();
+            machine.rest();
+            assert!(machine.is_resting());
+            send(&mut machine).unwrap();
+            assert!(!machine.is_resting());
+        }
     }
 
     fn large_frame() -> Vec<u8> {

@@ -39,12 +39,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             && self.slot.is_empty()
         {
             let this = self.as_mut().project();
-            // At a wake there is nothing to look at yet (a tenth of what a wake takes).
-            let found_now = match this.machine.is_resting() {
-                true => Ok(Found::Need(1)),
-                false => this.machine.find(),
-            };
-            match found_now {
+            match look(this.machine) {
                 Ok(Found::Here(cut)) => {
                     let frame = this.machine.cut(cut);
                     note_frame(this.machine, this.clock, this.share);
@@ -201,7 +196,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
     ) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             let mut this = self.as_mut().project();
-            let found = found.take().unwrap_or_else(|| this.machine.find());
+            let found = found.take().unwrap_or_else(|| look(this.machine));
             match this.machine.take(found) {
                 Ok(Received::Frame(frame)) => {
                     note_frame(this.machine, this.clock, this.share);
@@ -271,6 +266,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 let limits = this.clock.as_ref().and_then(|clock| clock.deadline());
                 let deadline = machine.deadline().into_iter().chain(limits).min();
                 ready!(poll_timer(this.timer, deadline, cx));
+                machine.look_again();
                 let limits = this.clock.as_mut().map_or(Ok(()), |clock| clock.check());
                 if let Err(Error::Frame(error)) = limits {
                     return Poll::Ready(Err(machine.poison(error).into()));
@@ -326,6 +322,15 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// What has arrived. At a wake that is nothing yet (a tenth of what a wake takes).
+#[inline(always)]
+fn look<F: Framing>(machine: &mut Machine<F>) -> Result<Found, FrameError> {
+    if machine.is_resting() {
+        return Ok(Found::Need(1));
+    }
+    machine.find()
 }
 
 /// Waits until `deadline`, for ever if there is none.
