@@ -699,6 +699,7 @@ mod tests {
             |machine| drop(machine.replace_framing(StructHeader::default(), Unread::CarryOn)),
             |machine| drop(machine.poison(FrameError::truncated(Part::Body, 0, None))),
             |machine| {
+                machine.read_buffer();
                 machine.close_input();
                 machine.rest();
             },
