@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ impl Supervisor {
     async fn watch(&mut self) -> Verdict {
         let timeout = self.limits.timeout;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        // One timer for all pieces of output.
+        let mut time_is_up = pin!(at(deadline));
         loop {
             let read_on = self.pipes.is_open();
             // In this order: a command that writes without end must not keep us from the rest.
@@ -84,7 +87,7 @@ impl Supervisor {
                 reason = asked_to_kill(&mut self.kill) => {
                     return Verdict::End(Outcome::Killed(reason));
                 }
-                () = at(deadline) => return Verdict::End(Outcome::TimedOut),
+                () = &mut time_is_up => return Verdict::End(Outcome::TimedOut),
                 read = hand_out(&mut self.pipes, &self.events), if read_on => match read {
                     Handed::Exceeded => {
                         self.pipes.close();
