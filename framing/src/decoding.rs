@@ -1,7 +1,7 @@
 //! Takes a framing's steps, and keeps what outlives one: the offset in the stream, its end, and an
 //! error that is final.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -10,6 +10,11 @@ use crate::{FrameError, Framing, Outbox, Part, Received, Step};
 /// Payloads up to this size are copied: it costs less than a reference-counted slice, and a small
 /// frame that is kept does not pin a whole read buffer.
 const COPY_LIMIT: usize = 256;
+
+/// The same where frames that are kept have held a buffer of which they were less than a
+/// [sixteenth](MIN_HELD): so much can a peer make us keep with what is no frame, such as empty packets.
+const COPY_LIMIT_OF_HOARDERS: usize = 16 * 1024;
+const MIN_HELD: usize = 16;
 
 /// Where decoding stands. Shared by the [`Machine`](crate::Machine) and the tokio-util codec, which has its
 /// buffer from outside.
@@ -22,6 +27,10 @@ pub(crate) struct Decoding {
     ahead: usize,
     /// How many bytes the last large frame took up: the next may have as many.
     usual: usize,
+    /// How many bytes of the buffer were given away as frames.
+    given: usize,
+    /// Whether frames that were kept have held far more than themselves.
+    hoards: bool,
     phase: Phase,
 }
 
@@ -185,6 +194,16 @@ impl Decoding {
         self.usual = self.usual.min(bytes);
     }
 
+    /// Takes note that a buffer of so many bytes is left to the frames that are alive in it, or that
+    /// none are (0).
+    #[inline]
+    pub(crate) fn leave(&mut self, size: usize) {
+        // None can be alive where none was given; who hoards does so until a frame too large to copy.
+        if self.given > 0 {
+            self.hoards = mem::take(&mut self.given) < size / MIN_HELD;
+        }
+    }
+
     /// Lets go of the first `at` bytes, all of which are consumed.
     #[inline]
     pub(crate) fn commit(&mut self, input: &mut BytesMut, at: usize) {
@@ -276,14 +295,21 @@ impl Decoding {
     /// Takes a frame out of the buffer.
     #[inline(always)]
     pub(crate) fn cut(&mut self, input: &mut BytesMut, cut: Cut) -> Bytes {
-        if cut.is_small() {
+        if self.is_small(&cut) {
             self.copy(input, cut)
         } else {
             self.split(input, cut)
         }
     }
 
-    /// Takes a [small](Cut::is_small) frame out of the buffer.
+    /// Whether the frame is to be copied.
+    #[inline(always)]
+    pub(crate) fn is_small(&self, cut: &Cut) -> bool {
+        let size = cut.payload.len();
+        size <= COPY_LIMIT || self.hoards && size <= COPY_LIMIT_OF_HOARDERS
+    }
+
+    /// Takes a [small](Self::is_small) frame out of the buffer.
     #[inline(always)]
     pub(crate) fn copy(&mut self, input: &[u8], cut: Cut) -> Bytes {
         self.ahead = cut.at;
@@ -298,6 +324,7 @@ impl Decoding {
         self.offset += at as u64;
         self.ahead = 0;
         self.usual = at - start;
+        self.given += payload.len();
         input.advance(start);
         let mut frame = input.split_to(at - start);
         // What stands behind it, such as a mark, goes with it.
@@ -310,14 +337,6 @@ impl Decoding {
 pub(crate) struct Cut {
     pub(crate) payload: Range<usize>,
     pub(crate) at: usize,
-}
-
-impl Cut {
-    /// Whether the frame is to be copied.
-    #[inline(always)]
-    pub(crate) fn is_small(&self) -> bool {
-        self.payload.len() <= COPY_LIMIT
-    }
 }
 
 /// What [`Decoding::find`] came to: numbers, which stay in registers, and not yet the frame.

@@ -239,6 +239,12 @@ impl FrameError {
         Self::new(ErrorKind::Unencodable, message)
     }
 
+    /// The same for one that is longer than `limit`.
+    pub(crate) fn over(mut self, limit: usize) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
     /// Points at the byte of `input` where the trouble is; without it, its first.
     pub fn at(mut self, position: usize) -> Self {
         self.0.offset = position as u64;

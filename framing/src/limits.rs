@@ -240,7 +240,8 @@ impl Limits {
             return Err(FrameError::unencodable(format!(
                 "a frame of {length} bytes is over the limit of {} bytes",
                 self.max_frame
-            )));
+            ))
+            .over(self.max_frame));
         }
         if length == 0 && !self.allow_empty {
             return Err(FrameError::unencodable(

@@ -214,11 +214,13 @@ impl<F: Framing> Machine<F> {
         let size = self.input.len() + room;
         if self.input.try_reclaim(room) {
             // No frame is alive in it.
+            self.leave(true);
         } else if (LARGE_READ_SIZE..=pool::LARGE).contains(&size) {
             self.exchange(pool::lend_large(), true);
         } else if self.is_large {
             self.exchange(BytesMut::with_capacity(size), false);
         } else {
+            self.leave(false);
             self.input.reserve(room);
         }
         self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
@@ -228,7 +230,14 @@ impl<F: Framing> Machine<F> {
     /// consumed moves there.
     fn exchange(&mut self, mut next: BytesMut, is_large: bool) {
         next.extend_from_slice(&self.input);
-        let old = mem::replace(&mut self.input, next);
+        let mut old = mem::replace(&mut self.input, next);
+        old.clear();
+        let is_free = old.try_reclaim(if self.is_large {
+            pool::LARGE
+        } else {
+            READ_SIZE
+        });
+        self.leave(is_free);
         self.has_grown = is_large;
         if mem::replace(&mut self.is_large, is_large) {
             pool::give_back_large(old);
@@ -249,7 +258,9 @@ impl<F: Framing> Machine<F> {
     #[inline]
     pub fn next_frame(&mut self) -> Result<Received, FrameError> {
         match self.find() {
-            Ok(Found::Here(cut)) if cut.is_small() => Ok(Received::Frame(self.copy(cut))),
+            Ok(Found::Here(cut)) if self.decoding.is_small(&cut) => {
+                Ok(Received::Frame(self.copy(cut)))
+            }
             Ok(Found::Here(cut)) => Ok(Received::Frame(self.split(cut))),
             other => self.take(other),
         }
@@ -286,7 +297,7 @@ impl<F: Framing> Machine<F> {
             // Each way's frame is the visitor's own where it is made: as soon as two of them meet, it is
             // moved, with loads that wait for the stores in front of them.
             let flow = match self.find() {
-                Ok(Found::Here(cut)) if cut.is_small() => {
+                Ok(Found::Here(cut)) if self.decoding.is_small(&cut) => {
                     visitor(self.copy(cut), &mut self.replies())
                 }
                 Ok(Found::Here(cut)) => visitor(self.split(cut), &mut self.replies()),
@@ -435,8 +446,8 @@ impl<F: Framing> Machine<F> {
     /// tenth of a wake's time).
     #[inline(never)]
     fn tidy_empty(&mut self) {
-        let input = &mut self.input;
         // Its capacity alone does not tell: it is only what is left behind the last frame.
+        let input = &mut self.input;
         if self.is_large || input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
             self.exchange(BytesMut::new(), false);
         }
@@ -577,16 +588,28 @@ impl<F: Framing> Machine<F> {
         }
         if self.input.is_empty() {
             self.tidy();
-            pool::give_back(&mut self.input);
+            let is_free = pool::give_back(&mut self.input);
+            self.leave(is_free);
             self.is_resting = self.decoding.is_open();
         } else if self.input.len() <= self.few() {
             self.decoding.expect_no_more_than(KEEP_CAPACITY);
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
             self.tidy();
-            pool::give_back(&mut self.input);
+            let is_free = pool::give_back(&mut self.input);
+            self.leave(is_free);
             self.input = few;
         }
+    }
+
+    /// Takes note of whether the buffer that we go on without is free, or left to frames.
+    #[inline]
+    fn leave(&mut self, is_free: bool) {
+        self.decoding.leave(match (is_free, self.is_large) {
+            (true, _) => 0,
+            (false, true) => pool::LARGE,
+            (false, false) => READ_SIZE,
+        });
     }
 
     /// So many bytes are not worth the buffer they lie in.
@@ -645,7 +668,7 @@ impl<F: Framing> Machine<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AckHandshake, Part, StructHeader};
+    use crate::{AckHandshake, Part, Slip, StructHeader};
 
     #[test]
     fn an_empty_buffer_is_used_again_unless_it_is_small() {
@@ -678,7 +701,7 @@ mod tests {
     }
 
     /// As many bytes as there are, read as a connection would.
-    fn read(machine: &mut Machine<StructHeader>, mut bytes: &[u8]) {
+    fn read<F: Framing>(machine: &mut Machine<F>, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let buffer = machine.wake();
             let count = bytes.len().min(buffer.capacity() - buffer.len());
@@ -720,6 +743,49 @@ mod tests {
         }
         let (machine, _) = at_rest().change_framing(AckHandshake::default(), Unread::CarryOn);
         assert!(!machine.is_resting());
+    }
+
+    #[test]
+    fn b01_small_frames_that_are_kept_do_not_hold_a_buffer_each() {
+        // Far more than the frame, and no frame: packets of nothing.
+        let filler = vec![0xc0; 2 * pool::LARGE];
+        let frame = [&[0xc0][..], &[7; 300], &[0xc0]].concat();
+        for rests in [true, false] {
+            let mut machine = Machine::new(Slip::default());
+            let mut kept = Vec::new();
+            let mut held = 0;
+            for _ in 0..20 {
+                for bytes in [&frame, &filler] {
+                    read(&mut machine, bytes);
+                    while let Ok(Received::Frame(frame)) = machine.next_frame() {
+                        held += usize::from(!frame.is_unique());
+                        kept.push(frame);
+                    }
+                }
+                if rests {
+                    machine.rest();
+                }
+            }
+            assert_eq!(kept.len(), 20);
+            assert!((1..=2).contains(&held), "{held}");
+            // Somebody whose frames are all there is has them without a copy.
+            for _ in 0..3 {
+                let mut large = vec![7; 256 << 10];
+                large.push(0xc0);
+                read(&mut machine, &large);
+                let Ok(Received::Frame(large)) = machine.next_frame() else {
+                    panic!("it is whole");
+                };
+                assert!(matches!(machine.next_frame(), Ok(Received::Need(_))));
+                kept.push(large);
+                machine.rest();
+            }
+            read(&mut machine, &[&[7; 5000][..], &[0xc0]].concat());
+            let Ok(Received::Frame(frame)) = machine.next_frame() else {
+                panic!("it is whole");
+            };
+            assert!(!frame.is_unique());
+        }
     }
 
     #[test]

@@ -36,14 +36,16 @@ pub(crate) fn lend() -> Option<BytesMut> {
     SPARE.try_with(Cell::take).ok().flatten()
 }
 
-/// Takes back an empty buffer.
+/// Takes back an empty buffer, unless frames that are still alive share its allocation: then that goes
+/// when they do.
 #[inline]
-pub(crate) fn give_back(buffer: &mut BytesMut) {
+pub(crate) fn give_back(buffer: &mut BytesMut) -> bool {
     let mut empty = mem::take(buffer);
-    // Frames that are still alive share the allocation; then it goes when they do.
-    if empty.try_reclaim(READ_SIZE) {
+    let is_free = empty.try_reclaim(READ_SIZE);
+    if is_free {
         let _ = SPARE.try_with(|spare| spare.set(Some(empty)));
     }
+    is_free
 }
 
 /// An empty buffer of [`LARGE`] bytes: one that frames have left, or a new one.

@@ -149,6 +149,7 @@ impl Tagging for U32InFront {
                 "a frame of {} bytes and a tag of {WIDTH} are over the limit of {limit} bytes",
                 frame.len()
             ))
+            .over(limit.saturating_sub(WIDTH))
             .with_frame(frame));
         }
         let whole = frame.len() + WIDTH;

@@ -243,3 +243,77 @@ async fn a_pipeline_works_over_every_framing_and_the_narrowest_pipe() {
         .await
         .expect("a pipeline waits for ever");
 }
+
+/// Repeats each request twice, `!` a thousand times.
+fn doubling() -> impl Service<
+    Bytes,
+    Response = Bytes,
+    Error = Infallible,
+    Future = std::future::Ready<Result<Bytes, Infallible>>,
+> {
+    service_fn(|request: Bytes| {
+        let times = if request == "!" { 1000 } else { 2 };
+        ready(Ok(request.repeat(times).into()))
+    })
+}
+
+#[tokio::test]
+async fn b05_what_was_answered_is_sent_though_nothing_can_be_said_of_the_next() {
+    for (hook, expected) in [(false, "aa\nerror: t\nbb\n"), (true, "aa\n")] {
+        let (ours, mut peer) = tokio::io::duplex(1024);
+        let framing = DelimiterOptions::default()
+            .build(Limits::new().max_frame(8))
+            .unwrap();
+        let mut options = PipelineOptions::default();
+        if hook {
+            options = options.on_failure(|_| "an answer that is too long as well".into());
+        }
+        let pipeline = Pipeline::new(Connection::new(ours, framing), doubling()).options(options);
+        peer.write_all(b"a\n!\nb\n").await.unwrap();
+        peer.shutdown().await.unwrap();
+        let mut answers = String::new();
+        let (ended, read) = tokio::join!(pipeline, peer.read_to_string(&mut answers));
+        read.unwrap();
+        assert_eq!(answers, expected);
+        assert_eq!(ended.is_err(), hook);
+    }
+}
+
+/// Takes two requests and no more; the first takes a while.
+struct Spent(usize);
+
+impl Service<Bytes> for Spent {
+    type Response = Bytes;
+    type Error = BoxError;
+    type Future = futures_util::future::BoxFuture<'static, Result<Bytes, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self.0 {
+            0 => Poll::Ready(Err("it is spent".into())),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, request: Bytes) -> Self::Future {
+        self.0 -= 1;
+        Box::pin(async move {
+            sleep(Duration::from_millis(20)).await;
+            Ok(request)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b05_what_a_service_has_taken_is_answered_though_it_takes_no_more() {
+    let (mut peer, pipeline) = piped(1024, Spent(2), PipelineOptions::default());
+    peer.write_all(b"a\nb\nc\nd\n").await.unwrap();
+    let mut answers = String::new();
+    let read = async {
+        peer.read_to_string(&mut answers).await.unwrap();
+        // It lingers for us.
+        drop(peer);
+    };
+    let (ended, ()) = tokio::join!(pipeline, read);
+    assert_eq!(ended.unwrap_err().to_string(), "it is spent");
+    assert_eq!(answers, "a\nb\n");
+}

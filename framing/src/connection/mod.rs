@@ -91,6 +91,10 @@ const MOST_WAITING: usize = 256;
 /// arrived, not with what was announced. [`ConnectionOptions`] has limits in
 /// time, and for many connections together.
 ///
+/// A frame of more than 256 bytes is a part of the buffer that it came in, which lives for as long as the
+/// frame does: keep a copy of what you keep for long. Where frames that are kept hold buffers of more than
+/// sixteen times their size, those of up to 16 KiB that come later are copied.
+///
 /// # Interactive framings
 ///
 /// For one whose decoding answers the peer (the [ack-handshake](crate::AckHandshake)), the sink

@@ -45,9 +45,22 @@ impl Default for PipelineOptions {
             max_in_flight: 64,
             max_bytes: 16 * 1024 * 1024,
             linger: Duration::from_secs(1),
-            on_failure: Arc::new(|failure| format!("error: {failure}").into()),
+            on_failure: Arc::new(say_why),
         }
     }
+}
+
+/// The default of [`PipelineOptions::on_failure`].
+fn say_why(failure: Failure) -> Bytes {
+    let mut text = format!("error: {failure}");
+    if let Failure::Unencodable(error) = &failure
+        && let Some(limit) = error.limit()
+    {
+        // This has to fit, or there is no answer.
+        let mut ends = (0..=limit.min(text.len())).rev();
+        text.truncate(ends.find(|&end| text.is_char_boundary(end)).unwrap_or(0));
+    }
+    text.into()
 }
 
 impl PipelineOptions {
@@ -83,7 +96,8 @@ impl PipelineOptions {
         self.linger
     }
 
-    /// Sets what is answered in place of a response that there is not (`error: ` and the reason).
+    /// Sets what is answered in place of a response that there is not (`error: ` and the reason, cut off
+    /// where the framing's limit is less).
     ///
     /// The default is for people at a terminal: to a program, `error: busy` is an answer like any
     /// other, and an echo service could send it too. Where the peer must tell them apart, answer with
@@ -104,8 +118,8 @@ impl PipelineOptions {
     ///
     /// An error of the service comes as [`Failure::Service`], as it was, to be downcast. If what is
     /// returned cannot be carried by the framing, the hook is asked once more, with
-    /// [`Failure::Unencodable`]; if that cannot be carried either, the connection ends. So does it
-    /// if the hook panics.
+    /// [`Failure::Unencodable`]; if that cannot be carried either, the connection is closed behind the
+    /// responses in front of it. It ends at once if the hook panics.
     pub fn on_failure(mut self, answer: impl Fn(Failure) -> Bytes + Send + Sync + 'static) -> Self {
         self.on_failure = Arc::new(answer);
         self
@@ -380,7 +394,11 @@ where
             // Only now: a service that is ready may have reserved something for us, such as one of the
             // permits of a limit, and an idle connection must not keep it from the others.
             match this.service.poll_ready(cx) {
-                Poll::Ready(ready) => ready.map_err(Into::into)?,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.note_failed(error.into());
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Pending => {
                     Backlog::of(this.backlog).request = Some(frame);
                     return Poll::Pending;
@@ -421,6 +439,21 @@ where
             Backlog::of(this.backlog).push(state, bytes);
             return Poll::Ready(Ok(()));
         }
+    }
+
+    /// Takes note that the service takes no request any more. Those that it has are still answered.
+    #[cold]
+    fn note_failed(self: Pin<&mut Self>, error: BoxError) {
+        let this = self.project();
+        *this.closing = true;
+        this.error.get_or_insert(error);
+    }
+
+    /// Takes note that nothing further can be sent: what was sent before is, and that is all.
+    #[cold]
+    fn note_unsent(mut self: Pin<&mut Self>, error: BoxError) {
+        *self.as_mut().project().backlog = None;
+        self.note_failed(error);
     }
 
     /// Takes note of what the stream gave in place of a request: an error, or its end.
@@ -501,9 +534,21 @@ where
             this.drain.set(None);
         }
         loop {
-            let idle = self.backlog.is_none() || self.as_mut().poll_respond(cx)?.is_ready();
-            if self.as_mut().poll_request(cx)?.is_ready() {
-                continue;
+            let idle = self.backlog.is_none()
+                || match self.as_mut().poll_respond(cx) {
+                    Poll::Ready(Err(error)) => {
+                        self.as_mut().note_unsent(error.into());
+                        true
+                    }
+                    responded => responded.is_ready(),
+                };
+            match self.as_mut().poll_request(cx) {
+                Poll::Ready(Ok(())) => continue,
+                Poll::Ready(Err(error)) => {
+                    self.as_mut().note_unsent(error);
+                    continue;
+                }
+                Poll::Pending => {}
             }
             let mut this = self.as_mut().project();
             let (request, response) = match this.backlog {

@@ -234,7 +234,7 @@ where
     }
 
     /// Reads a request and begins to answer it. Pending when nothing can or may be read.
-    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if this.response.is_some()
             || this.sending.is_some()
@@ -253,22 +253,22 @@ where
                 Some(Ok(frame)) => this.tags.read(frame, this.connection.framing()),
                 Some(Err(Error::Frame(error))) if error.is_recoverable() => {
                     debug!(%error, "a request cannot be read, and nobody knows its tag");
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(());
                 }
                 // Who waits for an answer is not idle.
                 Some(Err(Error::Idle(_))) if this.waiting.len() > 0 => {
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(());
                 }
                 Some(Err(error)) => {
                     *this.closing = true;
                     *this.ended = true;
                     *this.error = Some(error.into());
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(());
                 }
                 None => {
                     *this.closing = true;
                     *this.ended = true;
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(());
                 }
             };
             let request = frame.and_then(|(tag, frame)| {
@@ -284,12 +284,18 @@ where
                 Err(error) => {
                     *this.closing = true;
                     *this.error = Some(error.into());
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(());
                 }
             }
         }
         // Only now: see the pipeline.
-        ready!(this.service.poll_ready(cx)).map_err(Into::into)?;
+        if let Err(error) = ready!(this.service.poll_ready(cx)) {
+            // Those that it has are still answered.
+            *this.request = None;
+            *this.closing = true;
+            this.error.get_or_insert(error.into());
+            return Poll::Ready(());
+        }
         let Some((tag, frame)) = this.request.take() else {
             return Poll::Pending;
         };
@@ -319,7 +325,7 @@ where
                 });
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 }
 
@@ -354,6 +360,20 @@ where
     F: Framing,
     S: Service<Bytes>,
 {
+    /// Takes note that nothing further can be sent: what was sent before is, and that is all.
+    #[cold]
+    fn note_unsent(self: Pin<&mut Self>, error: BoxError) {
+        let this = self.project();
+        *this.closing = true;
+        this.error.get_or_insert(error);
+        *this.waiting = Queue::new();
+        this.in_flight.clear();
+        *this.request = None;
+        *this.response = None;
+        *this.sending = None;
+        *this.pushes = None;
+    }
+
     fn poll_linger(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let this = self.project();
         if let Some(linger) = this.linger {
@@ -385,8 +405,14 @@ where
             return self.poll_linger(cx);
         }
         loop {
-            let pushed = self.as_mut().poll_respond(cx)?.is_ready();
-            if self.as_mut().poll_request(cx)?.is_ready() || pushed {
+            let pushed = match self.as_mut().poll_respond(cx) {
+                Poll::Ready(Err(error)) => {
+                    self.as_mut().note_unsent(error);
+                    continue;
+                }
+                responded => responded.is_ready(),
+            };
+            if self.as_mut().poll_request(cx).is_ready() || pushed {
                 continue;
             }
             let this = self.as_mut().project();
