@@ -254,6 +254,21 @@ async fn b03_a_panic_before_the_future_is_a_failure_too_and_the_answer_can_be_ch
     }
 }
 
+#[tokio::test]
+async fn b05_what_was_answered_is_sent_though_nothing_can_be_said_of_the_next() {
+    let (mut client, server) = pair(1 << 16);
+    let options = MultiplexOptions::default().on_failure(|_| vec![b'x'; 1 << 25].into());
+    let server = run(server, service_fn(moody), options);
+    for (tag, request) in [(1, "now"), (2, "huge"), (3, "now")] {
+        client.say(tag, request).await;
+    }
+    assert_eq!(client.hear().await, heard(1, "now"));
+    assert_eq!(client.hear().await, None);
+    drop(client);
+    let error = server.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("over the limit"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn b06_a_tag_that_is_in_use_ends_the_connection_once_the_first_is_answered() {
     let (mut client, server) = pair(1024);
