@@ -23,8 +23,13 @@ mod rounds;
 mod servers;
 mod stats;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    slice,
+};
 
+use anyhow::{Context, bail};
 use clap::Parser;
 
 use self::{
@@ -67,7 +72,12 @@ fn main() -> anyhow::Result<()> {
         } => {
             let report = match &*from {
                 [] => measured(&measure, &ALL)?,
-                from => read(from)?,
+                from => {
+                    let report = read(from)?;
+                    print!("{}", report::tables(&report.rows));
+                    keep(&report, measure.json.as_deref())?;
+                    report
+                }
             };
             if write {
                 report::write(&report)?;
@@ -75,7 +85,18 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Compare { first, second } => {
-            print!("{}", report::compared(&read(&[first])?, &read(&[second])?));
+            let (one, other) = (
+                read(slice::from_ref(&first))?,
+                read(slice::from_ref(&second))?,
+            );
+            let Some(compared) = report::compared(&one, &other) else {
+                bail!(
+                    "{} and {} have no figure of a goal in common",
+                    first.display(),
+                    second.display()
+                );
+            };
+            print!("{compared}");
             Ok(())
         }
         Command::Serve(options) => servers::run(&options),
@@ -92,7 +113,8 @@ fn main() -> anyhow::Result<()> {
 fn read(files: &[PathBuf]) -> anyhow::Result<Report> {
     let mut whole: Option<Report> = None;
     for file in files {
-        let part: Report = serde_json::from_slice(&fs::read(file)?)?;
+        let read = || anyhow::Ok(serde_json::from_slice::<Report>(&fs::read(file)?)?);
+        let part = read().with_context(|| format!("{} is no file of --json", file.display()))?;
         match &mut whole {
             None => whole = Some(part),
             Some(whole) => {
@@ -106,6 +128,10 @@ fn read(files: &[PathBuf]) -> anyhow::Result<Report> {
 
 /// Runs benchmarks, and prints their tables.
 fn measured(measure: &Measure, benchmarks: &[Benchmark<'_>]) -> anyhow::Result<Report> {
+    if let Some(path) = &measure.json {
+        // Before half an hour is spent on what cannot be kept.
+        fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut report = Report {
         machine: Machine::here(measure.rounds()),
         ..Report::default()
@@ -121,8 +147,18 @@ fn measured(measure: &Measure, benchmarks: &[Benchmark<'_>]) -> anyhow::Result<R
             skipped.bench, skipped.what, skipped.reason
         );
     }
-    if let Some(path) = &measure.json {
-        fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+    if let (true, Some(only)) = (report.rows.is_empty(), measure.only()) {
+        bail!("no table and no case has {only:?} in its name; without --only all are shown");
     }
+    keep(&report, measure.json.as_deref())?;
     Ok(report)
+}
+
+/// Writes all figures to a file, if one is given.
+fn keep(report: &Report, path: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    fs::write(path, serde_json::to_vec_pretty(report)?)
+        .with_context(|| format!("cannot write {}", path.display()))
 }

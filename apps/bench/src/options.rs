@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use framing::{FrameError, Registry};
 
 use crate::{
@@ -56,7 +56,12 @@ pub enum Command {
         from: Vec<PathBuf>,
     },
     /// Says whether a second run agrees with a first one, from their files of `--json`.
-    Compare { first: PathBuf, second: PathBuf },
+    Compare {
+        /// The file of the run that states a spread for each figure.
+        first: PathBuf,
+        /// That of the run whose figures should lie between.
+        second: PathBuf,
+    },
     /// A server, as a process of its own.
     #[command(hide = true)]
     Serve(ServeOptions),
@@ -78,24 +83,54 @@ pub enum Command {
 
 #[derive(Args, Clone, Debug)]
 pub struct Measure {
-    /// Alternated rounds.
-    #[arg(long)]
-    rounds: Option<usize>,
-    /// Seconds that one round of one case takes.
-    #[arg(long)]
+    /// Alternated rounds, 1 to 1000 (5; of `idle` never more than 3).
+    #[arg(long, value_parser = value_parser!(u16).range(1..=1000))]
+    rounds: Option<u16>,
+    /// Seconds that one round of one case takes, 0.001 to 3600.
+    #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
     /// A glance: few cases, one short round. For trying out, not for figures.
     #[arg(long)]
     pub quick: bool,
-    /// Only cases and tables whose names contain one of these words (the limit is always there).
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
+    /// Only cases and tables whose names contain one of these words (the limit is always there). A
+    /// comma with a space behind it is part of a name.
+    #[arg(long, value_parser = words)]
+    only: Option<Words>,
     /// Writes all figures to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,
     /// How many rounds were before these.
     #[arg(long, hide = true, default_value_t = 0)]
     before: usize,
+}
+
+/// What is to be found in a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Words(Vec<String>);
+
+/// Words with commas between them.
+fn words(text: &str) -> Result<Words, &'static str> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(',') {
+        match words.last_mut() {
+            Some(last) if word.starts_with(' ') => {
+                last.push(',');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    if words.iter().any(|word| word.trim().is_empty()) {
+        return Err("a word is empty, and would be found in every name");
+    }
+    Ok(Words(words))
+}
+
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("it has to be a number from 0.001 to 3600"),
+    }
 }
 
 /// A config string that names a framing.
@@ -107,7 +142,7 @@ fn framing(text: &str) -> Result<String, FrameError> {
 impl Measure {
     pub fn rounds(&self) -> usize {
         let usual = if self.quick { 1 } else { 5 };
-        self.rounds.unwrap_or(usual).max(1)
+        self.rounds.map_or(usual, usize::from)
     }
 
     /// The rounds by their numbers.
@@ -120,23 +155,28 @@ impl Measure {
         let mut words = vec!["--rounds=1".to_owned(), format!("--before={round}")];
         words.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
         words.extend(self.quick.then(|| "--quick".to_owned()));
-        words.extend(self.only.iter().map(|word| format!("--only={word}")));
+        words.extend(self.only().map(|only| format!("--only={only}")));
         words
     }
 
     /// How long one round of one case is, if nobody says otherwise.
     pub fn round(&self, usual: f64) -> Duration {
         let quick = if self.quick { usual / 20.0 } else { usual };
-        Duration::from_secs_f64(self.seconds.unwrap_or(quick).clamp(0.001, 3600.0))
+        Duration::from_secs_f64(self.seconds.unwrap_or(quick))
     }
 
     /// Whether the table, or a case in it, is wanted.
     pub fn wants(&self, group: &str, case: &str) -> bool {
-        self.only.is_empty()
-            || self
-                .only
-                .iter()
-                .any(|word| group.contains(&**word) || case.contains(&**word))
+        let Some(Words(only)) = &self.only else {
+            return true;
+        };
+        let has = |name: &str, word: &str| name.to_lowercase().contains(&word.to_lowercase());
+        only.iter().any(|word| has(group, word) || has(case, word))
+    }
+
+    /// What was asked for alone.
+    pub fn only(&self) -> Option<String> {
+        self.only.as_ref().map(|Words(only)| only.join(","))
     }
 }
 
@@ -159,6 +199,24 @@ mod tests {
         assert!(some.wants("encode", "ours static"));
         assert!(!some.wants("encode", "Vec"));
         assert!(measure(&[]).wants("encode", "Vec"));
+        let named = measure(&["--only", "Ours, Static,memchr"]);
+        assert!(named.wants("decode", "ours, static") && named.wants("decode", "memchr"));
+        assert!(!named.wants("decode", "ours, from a config string"));
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused() {
+        for words in [
+            ["--rounds", "0"],
+            ["--seconds", "0"],
+            ["--seconds", "nan"],
+            ["--seconds", "inf"],
+            ["--only", ""],
+            ["--only", "raw,,ours"],
+        ] {
+            let words = [&["bench", "codecs"], &words[..]].concat();
+            assert!(Options::try_parse_from(&words).is_err(), "{words:?}");
+        }
     }
 
     #[test]
@@ -176,7 +234,7 @@ mod tests {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let one = measure(&words);
         assert_eq!(one.turns(), 3..4);
-        assert_eq!((one.only, one.quick), (all.only, true));
+        assert_eq!((one.only.clone(), one.quick), (all.only, true));
         assert_eq!(one.seconds, Some(0.5));
     }
 
