@@ -427,3 +427,29 @@ fn byte_strings_take_any_bytes() {
         assert!(text.contains(says), "{text} does not say {says}");
     }
 }
+
+#[test]
+fn a_wrong_value_is_shown_with_its_option() {
+    for (text, expected) in [
+        (
+            r#"{ type = "length-field", width = "4" }"#,
+            r#"`width = "4"`: invalid type: string "4", expected usize"#,
+        ),
+        (
+            r#"{ type = "fixed", size = 4, pad = "ab" }"#,
+            r#"`pad = "ab"`: invalid value: string "ab", expected one byte: a number from 0 to 255, a string, or { hex = "…" }"#,
+        ),
+        (
+            r#"{ type = "pair", send = "lines", receive = { type = "fixed", size = "x" } }"#,
+            r#"`receive = { type = "fixed", size = "x" }`: "#,
+        ),
+        (r#"{ type = "lines""#, "unclosed inline table, expected `}`"),
+        (
+            r#"{ typ = "lines" }"#,
+            "no `type`, which names the framing; there are: ack-handshake, ",
+        ),
+    ] {
+        let error = Registry::default().parse(text).unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Finds the end of a frame: one mark or several, each of any length.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind};
 use bytes::Bytes;
@@ -42,6 +42,16 @@ enum Search {
 pub(super) struct Plain {
     pub(super) last: u8,
     pub(super) before: Option<u8>,
+}
+
+impl fmt::Display for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, mark) in self.marks.iter().enumerate() {
+            let comma = if place > 0 { ", " } else { "" };
+            write!(f, "{comma}\"{}\"", mark.escape_ascii())?;
+        }
+        Ok(())
+    }
 }
 
 /// The byte that is one of the marks and ends all of them.

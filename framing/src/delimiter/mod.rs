@@ -545,9 +545,9 @@ impl Delimiter {
         }
         if self.escape.is_none() && !self.marks.separates(payload, mark) {
             return Err(FrameError::unencodable(format!(
-                "a frame that contains its delimiter, or ends with a part of it: \"{}\"; set \
-                 `escape` to carry any bytes",
-                self.marks.written().escape_ascii()
+                "a frame that contains a delimiter, or ends with a part of one: {}; a `delimiter` framing \
+                 with `escape` carries any bytes",
+                self.marks
             )));
         }
         Ok((payload, mark))

@@ -11,7 +11,7 @@ mod nested;
 mod plan;
 mod reader;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use serde::{
     Deserializer,
@@ -246,12 +246,21 @@ impl Registry {
     pub fn parse(&self, text: &str) -> Result<FramingFactory, FrameError> {
         let text = text.trim();
         let read = if text.starts_with(['{', '"', '\'']) {
-            let table = toml::de::ValueDeserializer::parse(text);
-            table.and_then(|table| self.seed().deserialize(table))
+            let table = toml::de::ValueDeserializer::parse(text)
+                .map_err(|error| FrameError::config(error.message().to_owned()))?;
+            self.seed().deserialize(table)
         } else {
             self.seed().deserialize(text.into_deserializer())
         };
-        read.map_err(|error| FrameError::config(error.message().to_owned()))
+        read.map_err(|error| {
+            let message = in_one_line(error.message());
+            FrameError::config(
+                match error.span().and_then(|place| option_at(text, place)) {
+                    Some(option) => format!("`{option}`: {message}"),
+                    None => message,
+                },
+            )
+        })
     }
 
     /// Reads a framing as a value of any serde format.
@@ -271,6 +280,19 @@ impl Registry {
             }
         }
     }
+}
+
+/// A message without the line that says where inside of a value.
+fn in_one_line(message: &str) -> String {
+    let lines: Vec<_> = message.lines().filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+/// The option of a table whose value is at `place`, as it is written.
+fn option_at(text: &str, place: Range<usize>) -> Option<&str> {
+    let start = text.get(..place.start)?.rfind(['{', ','])? + 1;
+    let option = text.get(start..place.end)?.trim();
+    option.contains('=').then_some(option)
 }
 
 impl fmt::Debug for Registry {

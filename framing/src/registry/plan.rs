@@ -82,6 +82,10 @@ impl<'de> Visitor<'de> for PlanSeed<'_> {
             }
             early.push((key, map.next_value::<serde_json::Value>()?));
         }
-        Err(de::Error::missing_field("type"))
+        let names: Vec<_> = self.registry.names().collect();
+        Err(de::Error::custom(format!(
+            "no `type`, which names the framing; there are: {}",
+            names.join(", ")
+        )))
     }
 }
