@@ -46,7 +46,7 @@ pub fn run(command: &AccountCommand, file: &Path, default_rights: Rights) -> any
                 .as_ref()
                 .map(|rights| rights.iter().copied().collect());
             edit::add(file, name, &new_password()?, rights, cost)?;
-            println!("added {}", escaped(name));
+            println!("added {} to {}", escaped(name), file.display());
         }
         AccountCommand::Passwd { name } => {
             edit::passwd(file, name, &new_password()?, cost)?;

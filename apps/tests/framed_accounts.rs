@@ -157,7 +157,11 @@ async fn accounts_are_edited_while_the_server_runs() {
     let (code, said, error) = account(&["add", "alice", "--rights", "read,shell"], "Xerxes1\n");
     assert_eq!(
         (code, said.as_str(), error.as_str()),
-        (Some(0), "added alice\n", "")
+        (
+            Some(0),
+            &*format!("added alice to {}\n", place.join("accounts.txt").display()),
+            ""
+        )
     );
     assert_eq!(login("alice", "Xerxes1").await, some(&["read", "shell"]));
 

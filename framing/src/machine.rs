@@ -511,7 +511,8 @@ impl<F: Framing> Machine<F> {
         &mut self.framing
     }
 
-    /// Whether the peer owes the rest of a frame it has begun.
+    /// Whether the peer owes the rest of a frame it has begun, as far as has been looked: ask behind
+    /// [`Received::Need`], since bytes that nobody has looked at count as a part of one.
     pub fn is_mid_frame(&self) -> bool {
         self.unread() > 0 || self.framing.is_mid_frame()
     }

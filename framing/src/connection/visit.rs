@@ -22,8 +22,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, F: Framing> Connection<Io, F> {
     /// read; when more than [`high_water`](crate::ConnectionOptions::high_water) of them wait
     /// for the peer, nothing is read.
     ///
-    /// With an interactive framing each visit may send one reply, and frames are owned before
-    /// they are lent.
+    /// With an interactive framing the visitor may send one reply to each frame, and frames are owned
+    /// before they are lent.
     ///
     /// # Errors
     ///
