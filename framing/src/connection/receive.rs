@@ -265,6 +265,9 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
                 machine.rest();
                 let limits = this.clock.as_ref().and_then(|clock| clock.deadline());
                 let deadline = machine.deadline().into_iter().chain(limits).min();
+                if deadline.is_none() && this.timer.is_none() {
+                    return Poll::Pending;
+                }
                 ready!(poll_timer(this.timer, deadline, cx));
                 machine.look_again();
                 let limits = this.clock.as_mut().map_or(Ok(()), |clock| clock.check());
