@@ -1,8 +1,9 @@
 //! cargo run --release --example echo -- --listen tcp://127.0.0.1:7000 --framing struct-header
 //!
-//! Sends every frame back to whoever sent it, over any framing, until it is stopped.
+//! Sends every frame back to whoever sent it, over any framing, until it is stopped. The address may be a
+//! name, `tcp://` in front of it may be left out, and port 0 is any that is free.
 
-use std::{convert::Infallible, env, net::SocketAddr};
+use std::{convert::Infallible, env};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tower::{make::Shared, service_fn};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Options { listen, framing } = Options::parse(env::args().skip(1))?;
-    let listener = TcpListener::bind(listen)
+    let listener = TcpListener::bind(&listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
     println!("LISTENING {}", listener.local_addr()?.port());
@@ -34,7 +35,7 @@ async fn echo(listener: TcpListener, framing: FramingFactory) -> anyhow::Result<
 
 /// What the command line says.
 struct Options {
-    listen: SocketAddr,
+    listen: String,
     framing: FramingFactory,
 }
 
@@ -45,17 +46,22 @@ impl Options {
             let place = match &*option {
                 "--listen" => &mut listen,
                 "--framing" => &mut framing,
-                _ => bail!("`{option}` is not known; there are --listen and --framing"),
+                _ => bail!(
+                    "`{option}` is not known; there are --listen tcp://127.0.0.1:0 and --framing struct-header"
+                ),
             };
             *place = words
                 .next()
                 .with_context(|| format!("{option} needs a value"))?;
         }
         let address = listen.strip_prefix("tcp://").unwrap_or(&listen);
+        // Without this a path of a socket would be looked up as a name.
+        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            bail!("`{listen}` is not an address like tcp://127.0.0.1:7000");
+        }
         Ok(Self {
-            listen: address
-                .parse()
-                .with_context(|| format!("`{listen}` is not an address like 127.0.0.1:7000"))?,
+            listen: address.to_owned(),
             framing: Registry::default().parse(&framing)?,
         })
     }

@@ -115,6 +115,8 @@ def main():
     options = parser.parse_args()
 
     host, _, port = options.server.rpartition(":")
+    if not port.isdigit():
+        parser.error("--server wants HOST:PORT")
     password = os.environ.get("FRAME_PASSWORD") or getpass.getpass("Password: ")
     try:
         client = Client(host, int(port))

@@ -142,10 +142,23 @@ impl Visitor<'_> for SizeVisitor {
 
 /// A span of time: `"20ms"`, `"30s"`.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        D::Error::custom(format!(
-            "`{text}` is not a time such as `20ms` or `30s`: {error}"
-        ))
-    })
+    deserializer.deserialize_str(Span)
+}
+
+struct Span;
+
+impl Visitor<'_> for Span {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"20ms\" or \"30s\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        humantime::parse_duration(text).map_err(|error| {
+            E::custom(format!(
+                "`{text}` is not a time such as `20ms` or `30s`: {error}"
+            ))
+        })
+    }
 }

@@ -258,7 +258,7 @@ fn doubling() -> impl Service<
 }
 
 #[tokio::test]
-async fn b05_what_was_answered_is_sent_though_nothing_can_be_said_of_the_next() {
+async fn b02_what_was_answered_is_sent_though_nothing_can_be_said_of_the_next() {
     for (hook, expected) in [(false, "aa\nerror: t\nbb\n"), (true, "aa\n")] {
         let (ours, mut peer) = tokio::io::duplex(1024);
         let framing = DelimiterOptions::default()
@@ -304,7 +304,7 @@ impl Service<Bytes> for Spent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b05_what_a_service_has_taken_is_answered_though_it_takes_no_more() {
+async fn what_a_service_has_taken_is_answered_though_it_takes_no_more() {
     let (mut peer, pipeline) = piped(1024, Spent(2), PipelineOptions::default());
     peer.write_all(b"a\nb\nc\nd\n").await.unwrap();
     let mut answers = String::new();

@@ -21,6 +21,9 @@ use std::{
 /// What is sent counts, too, and is not held back by it: its bounds are each connection's
 /// [`high_water`](crate::ConnectionOptions::high_water) mark and what a service has in work.
 ///
+/// It counts bytes, not the room that they lie in: a peer that stops more than 16 KiB into a frame, behind
+/// a large one, keeps up to sixteen times as much memory as it is counted for.
+///
 /// Give it along with a time limit, or peers that stop in the middle of a frame hold their part
 /// for ever. The time of a frame runs on while the budget is used up: if it stood still, those who
 /// stop in the middle could only be told from the others one after the other.

@@ -239,7 +239,9 @@ impl<Io, F: Framing> Connection<Io, F> {
     /// those that have been read already, and [`Machine::change_framing`].
     ///
     /// Flush first, as what the old framing still keeps (a frame whose agreement is owed) goes
-    /// with it; bytes that only wait for the socket are still written. A connection that has
+    /// with it; bytes that only wait for the socket are still written. With an interactive framing,
+    /// whose sink reads, too, what the peer sends behind its change may have been taken for frames of
+    /// the old one by then: there the change has to be agreed to first. A connection that has
     /// failed stays failed. With [`Unread::Discard`] frames that wait for the stream are dropped,
     /// too.
     ///

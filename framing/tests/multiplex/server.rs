@@ -255,7 +255,7 @@ async fn b03_a_panic_before_the_future_is_a_failure_too_and_the_answer_can_be_ch
 }
 
 #[tokio::test]
-async fn b05_what_was_answered_is_sent_though_nothing_can_be_said_of_the_next() {
+async fn b02_what_was_answered_is_sent_though_nothing_can_be_said_of_the_next() {
     let (mut client, server) = pair(1 << 16);
     let options = MultiplexOptions::default().on_failure(|_| vec![b'x'; 1 << 25].into());
     let server = run(server, service_fn(moody), options);
