@@ -56,7 +56,9 @@ impl Options {
         }
         let address = listen.strip_prefix("tcp://").unwrap_or(&listen);
         // Without this a path of a socket would be looked up as a name.
-        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        let port = address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(_))) {
             bail!("`{listen}` is not an address like tcp://127.0.0.1:7000");
         }

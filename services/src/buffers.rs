@@ -33,6 +33,20 @@ impl Buffers {
 
     /// An empty buffer, which fills without growing.
     pub(crate) fn lend(&self) -> Vec<u8> {
+        let mut buffer = self.idle();
+        buffer.clear();
+        buffer
+    }
+
+    /// A buffer that is full of whatever was in it last, to be written over: unlike an empty one it may be
+    /// read into by calls that take no room that was never written.
+    pub(crate) fn lend_full(&self) -> Vec<u8> {
+        let mut buffer = self.idle();
+        buffer.resize(self.size, 0);
+        buffer
+    }
+
+    fn idle(&self) -> Vec<u8> {
         let idle = self.lock_idle().pop();
         idle.unwrap_or_else(|| Vec::with_capacity(self.size))
     }
@@ -50,10 +64,10 @@ impl Buffers {
         })
     }
 
-    fn give_back(&self, mut buffer: Vec<u8>) {
+    /// Takes a buffer back, from which nothing was [taken](Self::take).
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
         let mut idle = self.lock_idle();
         if idle.len() < self.kept {
-            buffer.clear();
             idle.push(buffer);
         }
     }

@@ -5,6 +5,7 @@
 //! folder; quota is counted by each for itself. Checking that a new name looks like no other takes
 //! time linear in the number of names.
 
+mod cache;
 mod download;
 mod folder;
 mod gathered;
