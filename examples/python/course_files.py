@@ -33,8 +33,6 @@ def download(conn):
         file.write(body)
     print("saved", header["filename"])
 
-if len(sys.argv) != 3:
-    sys.exit(__doc__)
 with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as conn:
     while (answer := ask(conn, {"op": "login", "username": input("name: "), "password": input("password: ")}))["status"] != "ok":
         print(answer["reason"])
