@@ -43,8 +43,8 @@ const AHEAD: usize = 4;
 /// [`hard_links`](DirectoryOptions::hard_links) allows them) files that have a second name somewhere
 /// are neither opened nor listed nor replaced. Files are made with mode 0640, less the umask.
 ///
-/// It must be used within a tokio runtime; the work is done on its blocking threads. Cloning is cheap
-/// and gives the same store.
+/// It must be used within a tokio runtime; the work is done on its blocking threads, but for reads of
+/// what the system has in memory. Cloning is cheap and gives the same store.
 #[derive(Clone)]
 pub struct DirectoryStore {
     folder: Arc<Folder>,
