@@ -232,11 +232,7 @@ impl<F: Framing> Machine<F> {
         next.extend_from_slice(&self.input);
         let mut old = mem::replace(&mut self.input, next);
         old.clear();
-        let is_free = old.try_reclaim(if self.is_large {
-            pool::LARGE
-        } else {
-            READ_SIZE
-        });
+        let is_free = old.try_reclaim(self.size());
         self.leave(is_free);
         self.has_grown = is_large;
         if mem::replace(&mut self.is_large, is_large) {
@@ -588,29 +584,39 @@ impl<F: Framing> Machine<F> {
             return;
         }
         if self.input.is_empty() {
-            self.tidy();
-            let is_free = pool::give_back(&mut self.input);
-            self.leave(is_free);
+            self.give_back();
             self.is_resting = self.decoding.is_open();
         } else if self.input.len() <= self.few() {
             self.decoding.expect_no_more_than(KEEP_CAPACITY);
             let few = BytesMut::from(&self.input[..]);
             self.input.clear();
-            self.tidy();
-            let is_free = pool::give_back(&mut self.input);
-            self.leave(is_free);
+            self.give_back();
             self.input = few;
         }
+    }
+
+    /// Gives the buffer, which is empty, to the pool. Part of both ways here, as a call of its own costs a
+    /// wake more than it saves.
+    #[inline(always)]
+    fn give_back(&mut self) {
+        self.tidy();
+        let is_free = pool::give_back(&mut self.input);
+        self.leave(is_free);
     }
 
     /// Takes note of whether the buffer that we go on without is free, or left to frames.
     #[inline]
     fn leave(&mut self, is_free: bool) {
-        self.decoding.leave(match (is_free, self.is_large) {
-            (true, _) => 0,
-            (false, true) => pool::LARGE,
-            (false, false) => READ_SIZE,
-        });
+        self.decoding.leave(if is_free { 0 } else { self.size() });
+    }
+
+    /// How large the buffer was when the pool gave it.
+    #[inline]
+    fn size(&self) -> usize {
+        match self.is_large {
+            true => pool::LARGE,
+            false => READ_SIZE,
+        }
     }
 
     /// So many bytes are not worth the buffer they lie in.

@@ -59,28 +59,20 @@ impl Cache {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::fs::OpenOptions;
-    use std::io::Write;
-    use std::path::Path;
+    use std::io::{self, Write};
 
     use super::*;
 
-    /// A file of 100,000 bytes that no other folder has.
-    fn file(folder: &Path) -> File {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(folder.join("file"))
-            .unwrap();
+    /// A file with 100,000 bytes in it.
+    fn filled(file: io::Result<File>) -> File {
+        let mut file = file.unwrap();
         file.write_all(&[7; 100_000]).unwrap();
         file
     }
 
     #[test]
     fn what_was_just_written_is_in_memory() {
-        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-        let file = file(folder.path());
+        let file = filled(tempfile::tempfile_in("/dev/shm"));
         let mut cache = Cache::of(&file);
         assert!(matches!(cache, Cache::Whole));
         let mut buffer = [0; 1000];
@@ -94,8 +86,7 @@ mod tests {
 
     #[test]
     fn a_file_system_that_cannot_be_asked_is_not_asked_again() {
-        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-        let file = file(folder.path());
+        let file = filled(tempfile::tempfile_in("/dev/shm"));
         let mut cache = Cache::Asked;
         let mut buffer = [0; 1000];
         if cache.read(&file, &mut buffer, 0).is_none() {
@@ -106,8 +97,7 @@ mod tests {
 
     #[test]
     fn one_that_can_be_asked_gives_what_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = file(folder.path());
+        let file = filled(tempfile::tempfile());
         let mut cache = Cache::Asked;
         let mut buffer = [0; 1000];
         // Whether it can, and whether the pages are still there, is the machine's business.

@@ -197,7 +197,7 @@ impl Reader {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io::{Seek, Write};
 
