@@ -6,7 +6,7 @@
 
 use std::{fmt, mem, ops::ControlFlow, time::Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut, buf::Limit};
 
 use crate::{
     FrameError, Framing, Outbox, Value,
@@ -648,8 +648,21 @@ impl<F: Framing> Machine<F> {
         self.is_flooded = self.input.len() == self.input.capacity();
     }
 
-    /// Makes room for a read, with the spare buffer of the pool where there is little in ours.
-    pub(crate) fn wake(&mut self) -> &mut BytesMut {
+    /// Room for a read, with the spare buffer of the pool where there is little in ours.
+    ///
+    /// Of large frames a read takes no more than [`READ_SIZE`]. Who takes all there is soon waits for
+    /// more, several times a frame, and every time the writer has to wake it; with a segment at a time the
+    /// next has come when it asks again (a third of a download in frames of 256 KiB).
+    pub(crate) fn wake(&mut self) -> Limit<&mut BytesMut> {
+        let most = match self.decoding.usual() > READ_SIZE {
+            true => READ_SIZE,
+            false => usize::MAX,
+        };
+        self.wake_buffer().limit(most)
+    }
+
+    /// The buffer that it is read into.
+    fn wake_buffer(&mut self) -> &mut BytesMut {
         // Who is flooded gets a larger one in any case.
         if self.is_resting
             && !self.is_flooded
@@ -711,9 +724,9 @@ mod tests {
     /// As many bytes as there are, read as a connection would.
     fn read<F: Framing>(machine: &mut Machine<F>, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let buffer = machine.wake();
-            let count = bytes.len().min(buffer.capacity() - buffer.len());
-            buffer.extend_from_slice(&bytes[..count]);
+            let mut buffer = machine.wake();
+            let count = bytes.len().min(buffer.chunk_mut().len());
+            buffer.put_slice(&bytes[..count]);
             bytes = &bytes[count..];
             machine.has_read();
         }
@@ -724,7 +737,7 @@ mod tests {
         let changes: [fn(&mut Machine<StructHeader>); 8] = [
             |machine| machine.receive(b"\0"),
             |machine| drop(machine.read_buffer().split()),
-            |machine| drop(machine.wake().split()),
+            |machine| drop(machine.wake().get_mut().split()),
             |machine| machine.close_input(),
             |machine| machine.framing_mut().set_max_frame(7),
             |machine| drop(machine.replace_framing(StructHeader::default(), Unread::CarryOn)),
@@ -840,6 +853,29 @@ mod tests {
     }
 
     #[test]
+    fn of_large_frames_a_read_takes_a_segment_at_a_time() {
+        let mut machine = Machine::new(StructHeader::default());
+        let mut room_behind = |frame: &[u8]| {
+            read(&mut machine, &(frame.len() as u32).to_be_bytes());
+            read(&mut machine, frame);
+            assert!(matches!(machine.next_frame(), Ok(Received::Frame(_))));
+            machine.rest();
+            Limit::limit(&machine.wake())
+        };
+        assert_eq!(room_behind(&[7; 1000]), usize::MAX);
+        assert_eq!(room_behind(&[7; 256 << 10]), READ_SIZE);
+        // In the middle of one there is room for all that is missing, and still.
+        read(&mut machine, &large_frame()[..100_000]);
+        assert_eq!(
+            machine.next_frame(),
+            Ok(Received::Need((256 << 10) + 4 - 100_000))
+        );
+        let mut room = machine.wake();
+        assert_eq!(room.chunk_mut().len(), READ_SIZE);
+        assert!(room.get_ref().capacity() >= (256 << 10) + 4);
+    }
+
+    #[test]
     fn a_buffer_that_was_made_larger_is_none_of_the_pools() {
         let frame = large_frame();
         let mut machine = Machine::new(StructHeader::default());
@@ -912,14 +948,14 @@ mod tests {
     #[test]
     fn what_is_large_stays_where_it_is_at_rest() {
         let mut machine = Machine::new(StructHeader::default());
-        machine.wake().extend_from_slice(&[0; FEW + 1]);
+        machine.wake().put_slice(&[0; FEW + 1]);
         let place = machine.input.as_ptr();
         machine.rest();
         assert_eq!(machine.input.as_ptr(), place);
         assert_eq!(machine.unread(), FEW + 1);
 
         let mut machine = Machine::new(StructHeader::default());
-        machine.wake().extend_from_slice(&[0; FEW]);
+        machine.wake().put_slice(&[0; FEW]);
         machine.rest();
         assert_eq!(machine.unread(), FEW);
         assert!(machine.input.capacity() < READ_SIZE);

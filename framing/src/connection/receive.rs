@@ -245,7 +245,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Connection<Io, F> {
             None => true,
         };
         let read = if may_read {
-            poll_read_buf(this.io.as_mut(), cx, machine.wake())?
+            poll_read_buf(this.io.as_mut(), cx, &mut machine.wake())?
         } else {
             Poll::Pending
         };
