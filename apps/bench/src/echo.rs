@@ -69,7 +69,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
             }
             // Waiting for its turn it costs nothing.
             let server = Server::start(&[kind.name()]);
-            let seconds = measure.round(0.75).as_secs_f64();
+            let seconds = measure.round(0.5).as_secs_f64();
             let cell = (connections, depth, payload);
             if let (Kind::Netty, Ok(server)) = (kind, &server) {
                 // The virtual machine compiles what it has seen often. If this fails, so will the rounds.

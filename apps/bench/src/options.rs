@@ -83,7 +83,7 @@ pub enum Command {
 
 #[derive(Args, Clone, Debug)]
 pub struct Measure {
-    /// Alternated rounds, 1 to 1000 (5; of `idle` never more than 3).
+    /// Alternated rounds, 1 to 1000 (9).
     #[arg(long, value_parser = value_parser!(u16).range(1..=1000))]
     rounds: Option<u16>,
     /// Seconds that one round of one case takes, 0.001 to 3600.
@@ -141,7 +141,7 @@ fn framing(text: &str) -> Result<String, FrameError> {
 
 impl Measure {
     pub fn rounds(&self) -> usize {
-        let usual = if self.quick { 1 } else { 5 };
+        let usual = if self.quick { 1 } else { 9 };
         self.rounds.map_or(usual, usize::from)
     }
 

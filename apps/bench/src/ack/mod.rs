@@ -61,7 +61,7 @@ pub fn run(measure: &Measure, report: &mut Report) {
                         "ack-client".to_owned(),
                         format!("--port={}", server.port),
                         format!("--connections={connections}"),
-                        format!("--seconds={}", measure.round(1.0).as_secs_f64()),
+                        format!("--seconds={}", measure.round(0.6).as_secs_f64()),
                     ];
                     words.extend(one_way.then(|| "--one-way".to_owned()));
                     words.extend(ours.then(|| "--ours".to_owned()));

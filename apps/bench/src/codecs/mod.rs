@@ -82,7 +82,7 @@ impl Cut {
 
 /// How long one round of one case takes.
 fn round(measure: &Measure) -> Duration {
-    measure.round(0.05)
+    measure.round(0.03)
 }
 
 /// Nanoseconds a frame of a batch that tells its time and its number of frames, repeated until

@@ -64,7 +64,7 @@ fn table(
     fs::create_dir(&settings)?;
     let folder = format!("--folder={}", folder.display());
     let settings = format!("--settings={}", settings.display());
-    let seconds = measure.round(1.0).as_secs_f64();
+    let seconds = measure.round(0.6).as_secs_f64();
     let mut cases = Vec::new();
     for &(name, how, kind) in ways {
         if !cases.is_empty() && !measure.wants(group, name) {

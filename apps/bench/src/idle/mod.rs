@@ -48,10 +48,8 @@ pub fn run(measure: &Measure, report: &mut Report) {
             cases.push(Case::new(kind.name(), move || one(kind, connections)));
         }
     }
-    // Memory does not depend on what else the machine does.
-    let rounds = measure.rounds().min(3);
     if cases.len() > 1 {
-        report.extend(alternate(&table, 0..rounds, cases));
+        report.extend(alternate(&table, measure.turns(), cases));
     }
 }
 
