@@ -42,16 +42,20 @@ struct Options {
 impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let (mut listen, mut framing) = ("tcp://127.0.0.1:0".into(), "struct-header".into());
-        while let Some(option) = words.next() {
-            let place = match &*option {
+        while let Some(word) = words.next() {
+            let (option, value) = match word.split_once('=') {
+                Some((option, value)) => (option, Some(value.to_owned())),
+                None => (&*word, None),
+            };
+            let place = match option {
                 "--listen" => &mut listen,
                 "--framing" => &mut framing,
                 _ => bail!(
                     "`{option}` is not known; there are --listen tcp://127.0.0.1:0 and --framing struct-header"
                 ),
             };
-            *place = words
-                .next()
+            *place = value
+                .or_else(|| words.next())
                 .with_context(|| format!("{option} needs a value"))?;
         }
         let address = listen.strip_prefix("tcp://").unwrap_or(&listen);
@@ -79,7 +83,8 @@ mod tests {
     #[tokio::test]
     async fn echoes_over_every_framing() -> anyhow::Result<()> {
         for framing in ["struct-header", "ack-handshake", "delimiter", "lines"] {
-            let words = ["--framing", framing, "--listen", "127.0.0.1:0"];
+            let framing = format!("--framing={framing}");
+            let words = [&framing, "--listen", "127.0.0.1:0"];
             let Options { listen, framing } = Options::parse(words.map(String::from).into_iter())?;
             let listener = TcpListener::bind(listen).await?;
             let address = format!("tcp://{}", listener.local_addr()?).parse()?;

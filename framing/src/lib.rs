@@ -39,7 +39,7 @@
 //!
 //! # Layout
 //!
-//! - `framing.rs`: the trait and its contract; `machine.rs` runs one over buffers, `decoding.rs` step by
+//! - `framing.rs`: the trait and its contract; `machine/` runs one over buffers, `decoding.rs` step by
 //!   step; `outbox.rs` holds what is to be written; `limits.rs` checks every length; `error.rs` says
 //!   what went wrong.
 //! - `ack_handshake.rs`, `cobs.rs`, `delimiter/`, `fixed.rs`, `json_header/`, `length_field.rs`,
