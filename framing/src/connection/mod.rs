@@ -393,6 +393,7 @@ impl<Io: AsyncRead + AsyncWrite, F: Framing> Sink<Bytes> for Connection<Io, F> {
         self.start(|machine| machine.send(frame))
     }
 
+    #[inline(always)]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let sent = self.as_mut().poll_until(cx, Self::has_sent_all);
         self.as_mut().settle_pinned();
