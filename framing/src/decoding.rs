@@ -14,30 +14,48 @@ const COPY_LIMIT: usize = 256;
 /// The same where frames that are kept have held a buffer of which they were less than a
 /// [sixteenth](MIN_HELD): so much can a peer make us keep with what is no frame, such as empty packets.
 const COPY_LIMIT_OF_HOARDERS: usize = 16 * 1024;
+
+/// And out of a buffer that had to grow, frames of less than this part of it are copied.
 const MIN_HELD: usize = 16;
 
 /// Where decoding stands. Shared by the [`Machine`](crate::Machine) and the tokio-util codec, which has its
 /// buffer from outside.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Decoding {
     /// Where in the stream the buffer begins.
     offset: u64,
     /// How much of the buffer is consumed and not let go of yet: moving a buffer's start costs a
     /// few nanoseconds, so it is done once for all the small frames that are copied out of it.
     ahead: usize,
-    /// How many bytes the last large frame took up: the next may have as many.
+    /// How many bytes the last frame took up that was cut out of the buffer, or 0 if it was copied: the next
+    /// may have as many.
     usual: usize,
     /// How many bytes of the buffer were given away as frames.
     given: usize,
+    /// Frames up to this size are copied out of the buffer that is here now.
+    copied: usize,
     /// Whether frames that were kept have held far more than themselves.
     hoards: bool,
     phase: Phase,
 }
 
-#[derive(Debug, Default)]
+impl Default for Decoding {
+    fn default() -> Self {
+        Self {
+            offset: 0,
+            ahead: 0,
+            usual: 0,
+            given: 0,
+            copied: COPY_LIMIT,
+            hoards: false,
+            phase: Phase::Open,
+        }
+    }
+}
+
+#[derive(Debug)]
 enum Phase {
     /// The peer may send more.
-    #[default]
     Open,
     /// The peer has closed its side; frames may be left in the buffer.
     Closing,
@@ -184,7 +202,7 @@ impl Decoding {
         self.ahead
     }
 
-    /// How many bytes the last large frame took up.
+    /// How many bytes the last frame took up, if it was a large one.
     pub(crate) fn usual(&self) -> usize {
         self.usual
     }
@@ -202,6 +220,16 @@ impl Decoding {
         if self.given > 0 {
             self.hoards = mem::take(&mut self.given) < size / MIN_HELD;
         }
+        self.copied = match self.hoards {
+            true => COPY_LIMIT_OF_HOARDERS,
+            false => COPY_LIMIT,
+        };
+    }
+
+    /// Takes note that the buffer has grown to so many bytes, more than any that others have left: with a
+    /// frame at its end it would all be kept.
+    pub(crate) fn grow(&mut self, size: usize) {
+        self.copied = self.copied.max(size / MIN_HELD);
     }
 
     /// Lets go of the first `at` bytes, all of which are consumed.
@@ -305,14 +333,14 @@ impl Decoding {
     /// Whether the frame is to be copied.
     #[inline(always)]
     pub(crate) fn is_small(&self, cut: &Cut) -> bool {
-        let size = cut.payload.len();
-        size <= COPY_LIMIT || self.hoards && size <= COPY_LIMIT_OF_HOARDERS
+        cut.payload.len() <= self.copied
     }
 
     /// Takes a [small](Self::is_small) frame out of the buffer.
     #[inline(always)]
     pub(crate) fn copy(&mut self, input: &[u8], cut: Cut) -> Bytes {
         self.ahead = cut.at;
+        self.usual = 0;
         // `copy_from_slice` takes the way round by a `Vec`, which costs most of a nanosecond.
         Bytes::from(Box::<[u8]>::from(&input[cut.payload]))
     }
@@ -324,7 +352,7 @@ impl Decoding {
         self.offset += at as u64;
         self.ahead = 0;
         self.usual = at - start;
-        self.given += payload.len();
+        self.given = self.given.saturating_add(payload.len());
         input.advance(start);
         let mut frame = input.split_to(at - start);
         // What stands behind it, such as a mark, goes with it.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::{
     Carries, FrameError, Framing, FramingHelp, Limits, OptionHelp, Outbox, Step, StructHeader,
     StructHeaderOptions, Value,
+    options::{size, some_size},
     struct_header::{Format, Item, Kind, MAX_SIZE, Order},
 };
 
@@ -56,11 +57,14 @@ pub enum Endian {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LengthFieldOptions {
+    #[serde(deserialize_with = "size")]
     offset: usize,
+    #[serde(deserialize_with = "size")]
     width: usize,
     endian: Endian,
     signed: bool,
     adjust: i64,
+    #[serde(deserialize_with = "some_size")]
     strip: Option<usize>,
 }
 

@@ -112,6 +112,13 @@ pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, 
     deserializer.deserialize_any(SizeVisitor)
 }
 
+/// The same, where there need not be one.
+pub(crate) fn some_size<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<usize>, D::Error> {
+    size(deserializer).map(Some)
+}
+
 struct SizeVisitor;
 
 impl Visitor<'_> for SizeVisitor {

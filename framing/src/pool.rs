@@ -17,7 +17,8 @@ use bytes::BytesMut;
 
 use crate::machine::READ_SIZE;
 
-/// The size of a buffer for large frames: one of 256 KiB and a read behind it.
+/// The size of a buffer for large frames: one of 256 KiB, what is left over in front of it, and a read
+/// behind it.
 pub(crate) const LARGE: usize = 384 * 1024;
 
 /// How many of them a thread keeps: those whose frames are on their way, and those that wait.
@@ -36,8 +37,8 @@ pub(crate) fn lend() -> Option<BytesMut> {
     SPARE.try_with(Cell::take).ok().flatten()
 }
 
-/// Takes back an empty buffer, unless frames that are still alive share its allocation: then that goes
-/// when they do.
+/// Takes back an empty buffer, unless frames that are still alive have left too little of it for a read: then
+/// its allocation goes when they do. Not for one that has grown, all of which they would keep.
 #[inline]
 pub(crate) fn give_back(buffer: &mut BytesMut) -> bool {
     let mut empty = mem::take(buffer);
@@ -52,9 +53,10 @@ pub(crate) fn give_back(buffer: &mut BytesMut) -> bool {
 pub(crate) fn lend_large() -> BytesMut {
     let spare = SPARE_LARGE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
+        // The last to come back is the warmest: through all of them in turn a download took a tenth longer.
         let free = spare
             .iter_mut()
-            .position(|buffer| buffer.try_reclaim(LARGE));
+            .rposition(|buffer| buffer.try_reclaim(LARGE));
         free.and_then(|place| spare.remove(place))
     });
     match spare {
@@ -118,6 +120,14 @@ mod tests {
         let again = lend_large();
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
         assert!(again.capacity() >= LARGE);
+    }
+
+    #[test]
+    fn the_large_buffer_that_came_back_last_is_lent_first() {
+        let buffers = [lend_large(), lend_large()];
+        let places = buffers.each_ref().map(|buffer| buffer.as_ptr());
+        buffers.into_iter().for_each(give_back_large);
+        assert_eq!(lend_large().as_ptr(), places[1]);
     }
 
     #[test]

@@ -432,8 +432,16 @@ fn byte_strings_take_any_bytes() {
 fn a_wrong_value_is_shown_with_its_option() {
     for (text, expected) in [
         (
-            r#"{ type = "length-field", width = "4" }"#,
-            r#"`width = "4"`: invalid type: string "4", expected usize"#,
+            r#"{ type = "length-field", width = "four" }"#,
+            r#"`width = "four"`: `four` is not a number of bytes such as 65536 or "64KiB""#,
+        ),
+        (
+            r#"{ type = "length-field", offset = -1 }"#,
+            "`offset = -1`: a number of bytes cannot be negative",
+        ),
+        (
+            r#"{ type = "length-field", strip = true }"#,
+            "`strip = true`: invalid type: boolean `true`, expected a number of bytes, such as",
         ),
         (
             r#"{ type = "fixed", size = 4, pad = "ab" }"#,

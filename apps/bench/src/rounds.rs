@@ -120,6 +120,10 @@ pub fn joined(rounds: Vec<Vec<Row>>) -> Vec<Row> {
     }
     let mut limit = (String::new(), Vec::new());
     for row in &mut rows {
+        if row.skipped.is_some() {
+            // Those of the other rounds would be compared with the wrong ones.
+            row.samples.clear();
+        }
         if row.group != limit.0 {
             limit = (row.group.clone(), row.samples.clone());
         }
@@ -169,6 +173,22 @@ mod tests {
         assert_eq!(rows[0].value.unwrap().median, 1.0);
         assert_eq!(rows[1].skipped.as_deref(), Some("no such peer"));
         assert_eq!(rows[1].value, None);
+    }
+
+    #[test]
+    fn a_case_that_fails_in_one_of_the_rounds_has_no_figures_left() {
+        let round = |number: usize| {
+            let fails = Case::new("fails", move || {
+                anyhow::ensure!(number != 1, "no such peer");
+                Ok(6.0.into())
+            });
+            let cases = vec![Case::new("a", || Ok(1.0.into())), fails];
+            alternate(&table(), number..number + 1, cases)
+        };
+        let rows = joined(vec![round(0), round(1), round(2)]);
+        assert_eq!(rows[0].samples, [1.0; 3]);
+        assert_eq!(rows[1].skipped.as_deref(), Some("no such peer"));
+        assert_eq!((rows[1].samples.len(), rows[1].value), (0, None));
     }
 
     #[test]

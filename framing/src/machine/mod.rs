@@ -15,7 +15,6 @@ use crate::{
     decoding::{Cut, Decoding, Found},
 };
 
-use self::room::KEEP_CAPACITY;
 pub(crate) use self::room::READ_SIZE;
 
 /// What [`Machine::next_frame`] found in the bytes that have arrived.
@@ -113,13 +112,13 @@ pub struct Machine<F> {
     decoding: Decoding,
     input: BytesMut,
     out: Outbox,
-    /// The framing's last [`Step::Need`].
+    /// The framing's last [`Step::Need`](crate::Step::Need).
     need: usize,
     /// Whether `input` may have an allocation that is too large to keep.
     has_grown: bool,
     /// Whether it is one of the pool's for large frames.
     is_large: bool,
-    /// Whether the last read filled all the room it had.
+    /// Whether the last read filled the buffer.
     is_flooded: bool,
     /// Whether the framing wants more bytes, none are left over, and `input` is with the pool.
     is_resting: bool,
@@ -160,7 +159,7 @@ impl<F: Framing> Machine<F> {
         // One that grows here is none of the pool's any more.
         self.is_large &= self.input.capacity() - self.input.len() >= bytes.len();
         self.input.extend_from_slice(bytes);
-        self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
+        self.note_growth();
     }
 
     /// Notes that the peer has closed its side.

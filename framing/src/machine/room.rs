@@ -11,11 +11,11 @@ use bytes::{BufMut, BytesMut, buf::Limit};
 use super::Machine;
 use crate::{Framing, pool};
 
-/// Room made for one read, and the most reserved ahead of bytes that have not arrived: what a
-/// peer declares costs it nothing, so it buys no memory.
+/// Room made for one read, and of a large frame the most that one takes. What a peer declares costs it
+/// nothing, so it buys no memory: only what has come does, or came before.
 pub(crate) const READ_SIZE: usize = 64 * 1024;
 
-/// Room made for a read behind one that filled all its room: a batch of large frames comes in one
+/// Room made for a read behind one that filled the buffer: a batch of frames of 4 KiB comes in one
 /// piece where it would have come in four (a tenth of its time).
 const LARGE_READ_SIZE: usize = 256 * 1024;
 
@@ -30,8 +30,8 @@ pub(super) const KEEP_CAPACITY: usize = 256 * 1024;
 impl<F: Framing> Machine<F> {
     /// Room for a read, with the spare buffer of the pool where there is little in ours.
     ///
-    /// Of large frames a read takes no more than [`READ_SIZE`]. Who takes all there is soon waits for
-    /// more, several times a frame, and every time the writer has to wake it; with a segment at a time the
+    /// Behind a frame larger than [`READ_SIZE`] one takes no more than that. Who takes all there is soon waits
+    /// for more, several times a frame, and every time the writer has to wake it; with a segment at a time the
     /// next has come when it asks again (a third of a download in frames of 256 KiB).
     pub(crate) fn wake(&mut self) -> Limit<&mut BytesMut> {
         let most = match self.decoding.usual() > READ_SIZE {
@@ -113,7 +113,18 @@ impl<F: Framing> Machine<F> {
             self.leave(false);
             self.input.reserve(room);
         }
-        self.has_grown |= self.input.capacity() > KEEP_CAPACITY;
+        self.note_growth();
+    }
+
+    /// Takes note of a buffer that is too large to keep.
+    pub(super) fn note_growth(&mut self) {
+        let size = self.input.capacity();
+        if size > KEEP_CAPACITY {
+            self.has_grown = true;
+            if !self.is_large {
+                self.decoding.grow(size);
+            }
+        }
     }
 
     /// Goes on with another buffer, which may be one of the pool's for large frames. What has not been
@@ -149,9 +160,8 @@ impl<F: Framing> Machine<F> {
     /// tenth of a wake's time).
     #[inline(never)]
     fn tidy_empty(&mut self) {
-        // Its capacity alone does not tell: it is only what is left behind the last frame.
-        let input = &mut self.input;
-        if self.is_large || input.try_reclaim(KEEP_CAPACITY + 1) || !input.try_reclaim(READ_SIZE) {
+        // Neither its capacity nor what can be reclaimed tells how much a frame keeps alive with it.
+        if self.has_grown || !self.input.try_reclaim(READ_SIZE) {
             self.exchange(BytesMut::new(), false);
         }
     }
@@ -227,6 +237,8 @@ impl<F: Framing> Machine<F> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::{AckHandshake, FrameError, Part, Received, Slip, StructHeader, Unread};
 
@@ -258,6 +270,42 @@ mod tests {
         machine.rest();
         let lent = pool::lend().map_or(0, |lent| lent.capacity());
         assert!(lent <= KEEP_CAPACITY, "{lent}");
+    }
+
+    /// A machine behind a huge frame that is still alive; of the buffer of 1 MiB that it came in 100 KiB are
+    /// left.
+    fn behind_a_huge_frame() -> (Machine<StructHeader>, Bytes) {
+        let mut machine = Machine::new(StructHeader::default());
+        machine.input = BytesMut::with_capacity(1 << 20);
+        let size = (1 << 20) - 4 - (100 << 10);
+        machine.receive(&(size as u32).to_be_bytes());
+        machine.receive(&vec![7; size]);
+        let Ok(Received::Frame(frame)) = machine.next_frame() else {
+            panic!("the frame is whole");
+        };
+        (machine, frame)
+    }
+
+    #[test]
+    fn what_a_huge_frame_leaves_of_its_buffer_is_not_lent_to_others() {
+        let (mut machine, frame) = behind_a_huge_frame();
+        assert_eq!(machine.next_frame(), Ok(Received::Need(4)));
+        machine.rest();
+        drop(frame);
+        assert!(pool::lend().is_none_or(|mut lent| !lent.try_reclaim(KEEP_CAPACITY + 1)));
+    }
+
+    #[test]
+    fn f23_small_frames_behind_a_huge_one_do_not_keep_its_buffer() {
+        for (size, copied) in [(300, true), (64 << 10, true), ((64 << 10) + 1, false)] {
+            let (mut machine, _) = behind_a_huge_frame();
+            machine.receive(&(size as u32).to_be_bytes());
+            machine.receive(&vec![7; size]);
+            let Ok(Received::Frame(frame)) = machine.next_frame() else {
+                panic!("the frame is whole");
+            };
+            assert_eq!((frame.len(), frame.is_unique()), (size, copied));
+        }
     }
 
     /// As many bytes as there are, read as a connection would.
@@ -401,8 +449,14 @@ mod tests {
             machine.rest();
             Limit::limit(&machine.wake())
         };
-        assert_eq!(room_behind(&[7; 1000]), usize::MAX);
-        assert_eq!(room_behind(&[7; 256 << 10]), READ_SIZE);
+        for (size, room) in [
+            (1000, usize::MAX),
+            (256 << 10, READ_SIZE),
+            (100, usize::MAX),
+            (256 << 10, READ_SIZE),
+        ] {
+            assert_eq!(room_behind(&vec![7; size]), room, "{size}");
+        }
         // In the middle of one there is room for all that is missing, and still.
         read(&mut machine, &large_frame()[..100_000]);
         assert_eq!(

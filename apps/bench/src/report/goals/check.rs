@@ -11,9 +11,8 @@ pub struct Check {
     pub what: String,
     pub figure: Option<Spread>,
     bound: Option<Bound>,
-    /// What the limit comes to in our place, where a peer is what we are compared with: what lies
-    /// beyond it cannot be had on this machine.
-    limit: Option<Spread>,
+    /// What another case comes to in our place, by name; it does not count.
+    other: Option<(&'static str, Spread)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +26,7 @@ pub(super) fn at_least(what: impl Into<String>, figure: Option<Spread>, bound: f
         what: what.into(),
         figure,
         bound: Some(Bound::AtLeast(bound)),
-        limit: None,
+        other: None,
     }
 }
 
@@ -36,7 +35,7 @@ pub(super) fn at_most(what: impl Into<String>, figure: Option<Spread>, bound: f6
         what: what.into(),
         figure,
         bound: Some(Bound::AtMost(bound)),
-        limit: None,
+        other: None,
     }
 }
 
@@ -45,13 +44,22 @@ pub(super) fn told(what: impl Into<String>, figure: Option<Spread>) -> Check {
         what: what.into(),
         figure,
         bound: None,
-        limit: None,
+        other: None,
     }
 }
 
 impl Check {
+    /// Tells what the hand-written loop comes to, where we are compared with a peer.
     pub(super) fn with_limit(self, limit: Option<Spread>) -> Self {
-        Self { limit, ..self }
+        self.beside("the limit itself", limit)
+    }
+
+    /// Tells what another case comes to.
+    pub(super) fn beside(self, name: &'static str, figure: Option<Spread>) -> Self {
+        Self {
+            other: figure.map(|figure| (name, figure)),
+            ..self
+        }
     }
 
     /// Whether it is part of what is wanted.
@@ -86,8 +94,8 @@ impl Check {
             Some(Bound::AtMost(bound)) => format!("{figure}, bound ≤ {}", number(bound)),
             None => figure,
         };
-        match self.limit {
-            Some(limit) => format!("{bounded}, the limit itself {}", number(limit.median)),
+        match self.other {
+            Some((name, other)) => format!("{bounded}, {name} {}", number(other.median)),
             None => bounded,
         }
     }
@@ -98,9 +106,10 @@ pub(super) fn worst(checks: &[Check]) -> Vec<Check> {
     let (measured, missing): (Vec<_>, Vec<_>) =
         checks.iter().partition(|check| check.figure.is_some());
     let missing = missing.first().map(|first| Check {
-        what: match measured.len() {
-            0 => first.what.clone(),
-            _ => format!("{} more like it", missing.len()),
+        what: match (measured.len(), missing.len()) {
+            (0, 1) => first.what.clone(),
+            (0, count) => format!("{} and {} more like it", first.what, count - 1),
+            (_, count) => format!("{count} more like it"),
         },
         ..(*first).clone()
     });
@@ -132,6 +141,13 @@ mod tests {
                 "1 more like it: not measured"
             ]
         );
+    }
+
+    #[test]
+    fn how_many_are_missing_is_told_where_all_are() {
+        let missing = |count| worst(&vec![at_least("a", None, 0.95); count])[0].text();
+        assert_eq!(missing(1), "a: not measured");
+        assert_eq!(missing(3), "a and 2 more like it: not measured");
     }
 
     #[test]
