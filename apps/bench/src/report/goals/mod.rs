@@ -237,7 +237,8 @@ fn encode(report: &Report) -> Vec<Vec<Check>> {
 /// The rate of our echo next to that of `raw`.
 fn of_raw(report: &Report, cell: &str) -> Check {
     let figure = |case| echo(report, cell, case, "raw");
-    at_least(format!("{cell}, of `raw`"), figure("ours"), 0.95).beside("`raw-bytes`", figure(OWNING))
+    at_least(format!("{cell}, of `raw`"), figure("ours"), 0.95)
+        .beside("`raw-bytes`", figure(OWNING))
 }
 
 /// The rate of our echo next to a peer's, and the limit's next to it.
