@@ -15,7 +15,7 @@ const COPY_LIMIT: usize = 256;
 /// [sixteenth](MIN_HELD): so much can a peer make us keep with what is no frame, such as empty packets.
 const COPY_LIMIT_OF_HOARDERS: usize = 16 * 1024;
 
-/// And out of a buffer that had to grow, frames of less than this part of it are copied.
+/// And out of a buffer that had to grow, frames of up to this part of it are copied.
 const MIN_HELD: usize = 16;
 
 /// Where decoding stands. Shared by the [`Machine`](crate::Machine) and the tokio-util codec, which has its

@@ -428,6 +428,16 @@ fn byte_strings_take_any_bytes() {
     }
 }
 
+/// Sizes are written alike in every option.
+#[test]
+fn a_size_may_be_text() {
+    let read = |text| format!("{:?}", toml::from_str::<LengthFieldOptions>(text).unwrap());
+    assert_eq!(
+        read("offset = '1'\nwidth = '4B'\nstrip = '5'"),
+        read("offset = 1\nwidth = 4\nstrip = 5")
+    );
+}
+
 #[test]
 fn a_wrong_value_is_shown_with_its_option() {
     for (text, expected) in [

@@ -93,8 +93,8 @@ const MOST_WAITING: usize = 256;
 ///
 /// A frame of more than 256 bytes is a part of the buffer that it came in, which lives for as long as the
 /// frame does: keep a copy of what you keep for long. Where frames that are kept hold buffers of more than
-/// sixteen times their size, those of up to 16 KiB that come later are copied; and so are those that lie behind
-/// a frame of more than 384 KiB, in what its buffer has left, if they are less than a sixteenth of that.
+/// sixteen times their size, those of up to 16 KiB that come later are copied. A buffer that had to grow for a
+/// frame of more than 384 KiB is not kept by others: up to a sixteenth of its size they are copied out of it.
 ///
 /// # Interactive framings
 ///

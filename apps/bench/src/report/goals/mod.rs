@@ -49,6 +49,9 @@ const SIZES: [&str; 5] = ["16 B", "64 B", "1 KiB", "4 KiB", "64 KiB"];
 /// The echo's cell with the most frames a second.
 const BUSIEST: &str = "32x64x64";
 
+/// The hand-written loop that owns its frames, as a service of `Bytes` does.
+const OWNING: &str = "raw-bytes";
+
 /// All fourteen.
 pub fn goals(report: &Report) -> Vec<Goal> {
     let list = [
@@ -109,9 +112,6 @@ fn beside_raw(report: &Report, cell: &str, case: &str, name: &str) -> Option<Spr
     let series = |case| report.row("echo", cell, case)?.beside.get(name);
     Spread::of_ratios(series(case)?, series("raw")?)
 }
-
-/// The hand-written loop that owns its frames, as a service of `Bytes` does.
-const OWNING: &str = "raw-bytes";
 
 /// The table whose name begins so: the size of files differs between a glance and a full run.
 fn group<'a>(report: &'a Report, bench: &str, start: &str) -> Option<&'a str> {
@@ -439,7 +439,7 @@ fn parameter(report: &Report) -> Vec<Vec<Check>> {
             loops,
             1.05,
         )],
-        all("ours", "raw-bytes", 0.95),
+        all("ours", OWNING, 0.95),
         all("ours-dyn", "ours", 0.85),
     ]
 }
